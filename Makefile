@@ -1,0 +1,41 @@
+# make demo | test | lint | bench | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
+MAKEFLAGS += --no-print-directory
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard ext/*) $(shell find src -name '*.py' -o -name '*.pyi' -o -name py.typed)
+export PYTHON
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.installed
+	@$(BIN)/warmtoken demo $(DEMO_FLAGS)
+
+test: $(VENV)/.installed $(VENV)/.group-test
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest $(TEST_FLAGS)
+
+lint: $(VENV)/.installed $(VENV)/.group-lint $(VENV)/.group-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.installed $(VENV)/.group-bench
+	$(BIN)/python -m benches $(BENCH_FLAGS)
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+$(VENV)/.made: scripts/make_venv.sh
+	@scripts/make_venv.sh $(VENV)
+	@touch $@
+
+# What earlier builds left in build/lib would be installed too, also modules that are no more.
+$(VENV)/.installed: $(VENV)/.made $(SOURCES)
+	@rm -rf build/lib* build/bdist*
+	@$(BIN)/python -m pip install --quiet .
+	@touch $@
+
+$(VENV)/.group-%: $(VENV)/.made pyproject.toml
+	@$(BIN)/python -m pip install --quiet --group $*
+	@touch $@
