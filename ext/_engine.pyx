@@ -1,0 +1,68 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The compiled engine: a memory-mapped LMDB store and, above it, finished results in memory that never go stale."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_Compare, PyUnicode_DecodeUTF8
+from libc.errno cimport errno, EACCES, EAGAIN, EDQUOT, EINVAL, EIO, ENOSPC, EPERM, EROFS
+from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+from posix.fcntl cimport FD_CLOEXEC, F_GETFD, F_SETFD, fcntl
+from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
+from posix.types cimport off_t
+from posix.unistd cimport SEEK_END, lseek
+from posix.time cimport clock_gettime, timespec
+
+from clmdb cimport *
+
+import os
+import threading
+import weakref
+
+from warmtoken.errors import CacheCorruptError, CacheError, CacheFullError, CacheRefusedError
+from warmtoken.models import Account
+
+cdef extern from "Python.h":
+    ctypedef struct PyListObject:
+        PyObject **ob_item
+
+    ctypedef struct PyTupleObject:
+        PyObject *ob_item[1]
+
+cdef extern from "<time.h>" nogil:
+    int CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE
+
+cdef extern from "native.h" nogil:
+    uint64_t wt_load_acquire(const uint64_t *word)
+    int64_t wt_le32(const unsigned char *bytes)
+    int64_t wt_le64(const unsigned char *bytes)
+    int64_t wt_be64(const unsigned char *bytes)
+    int wt_extend(int fd, off_t start, off_t end)
+    void wt_put_be64(unsigned char *bytes, uint64_t value)
+    int wt_watch_forks()
+    uint64_t wt_fork_count()
+
+include "clock.pxi"
+include "errors.pxi"
+include "layout.pxi"
+include "store.pxi"
+include "reading.pxi"
+include "writing.pxi"
+include "tokens.pxi"
+include "room.pxi"
+include "hits.pxi"
+include "codec.pxi"
+
+
+def _forget_locks_of_parent():
+    global _stores_lock
+    _stores_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_locks_of_parent)
+if wt_watch_forks() != 0:
+    raise ImportError("cannot register a fork handler")

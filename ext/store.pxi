@@ -1,0 +1,376 @@
+# --- the environment -------------------------------------------------------------------------------------------------
+
+cdef enum:
+    MAX_READERS = 4096
+    RESERVE = 1048576  # bytes
+    KEPT_FOR_DELETING = 131072  # bytes of the reserve
+    LAGGING_READS = 3
+    LAG_NS = 50_000_000
+    HEAL_PAUSE_NS = 1_000_000_000
+    LOCK_FILE_SIZE = 192 + (MAX_READERS - 1) * 64  # what LMDB 0.9 makes of it
+    TXNID_AT = 144  # of each meta page, in LMDB 0.9 on 64-bit machines; checked when the file is opened
+
+MAX_MAP_SIZE = 1 << 33
+
+cdef dict _stores = {}  # (st_dev, st_ino) -> weak reference: POSIX locks allow one environment per file and process
+_stores_lock = threading.Lock()
+
+
+def open_store(path, size_t map_size, size_t max_map_size=MAX_MAP_SIZE):
+    """Return the process's one Store for the file at `path`, opened if need be.
+
+    The map begins with `map_size` bytes of address space and grows by itself up to `max_map_size`.
+
+    Raises CacheError where the file cannot be opened or is not a warmtoken cache.
+    """
+    with _stores_lock:
+        identity = _identity(path)
+        store = _stores[identity]() if identity in _stores else None
+        if store is None:
+            store = Store(path, map_size, max_map_size)
+            _stores[_identity(path)] = weakref.ref(store)
+        return store
+
+
+def _identity(path):
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def lmdb_version():
+    """Return the version of the liblmdb in use as three numbers."""
+    cdef int major, minor, patch
+    mdb_version(&major, &minor, &patch)
+    return major, minor, patch
+
+
+cdef class Store:
+    """One LMDB environment: reads under the GIL in one reused snapshot, writes in one transaction per commit."""
+    cdef MDB_env *env
+    cdef MDB_txn *reader
+    cdef MDB_dbi[DB_COUNT] dbis
+    cdef const unsigned char *meta
+    cdef size_t meta_size
+    cdef size_t page_size
+    cdef size_t map_size
+    cdef size_t max_map_size
+    cdef uint64_t forks
+    cdef readonly str path
+    cdef readonly size_t heals
+    cdef readonly size_t epoch
+    cdef uint64_t lag_txnid
+    cdef int64_t lag_since
+    cdef int64_t healed_at
+    cdef int lag_reads
+    cdef object write_lock
+    cdef object __weakref__
+
+    def __cinit__(self, path, size_t map_size, size_t max_map_size):
+        self.path = path
+        self.map_size = map_size
+        self.max_map_size = max_map_size
+        self.write_lock = threading.Lock()
+        self.forks = wt_fork_count()
+        self._open()
+
+    cdef inline int _stay_open(self) except -1:
+        if self.forks != wt_fork_count() or self.env == NULL:
+            self._reopen()
+        return 0
+
+    def __dealloc__(self):
+        self._close()
+
+    cdef int _close(self) except -1:
+        if self.meta != NULL:
+            munmap(<void *>self.meta, self.meta_size)
+            self.meta = NULL
+        if self.env != NULL:
+            # In a forked child the snapshot belongs to the parent: ending it would wipe the parent's reader slot. Nor
+            # is the environment taken apart if another thread was writing when the child was made: it may be torn.
+            if self.forks == wt_fork_count():
+                if self.reader != NULL:
+                    mdb_txn_abort(self.reader)
+                mdb_env_close(self.env)
+            elif not self.write_lock.locked():
+                mdb_env_close(self.env)
+            self.reader = NULL
+            self.env = NULL
+        return 0
+
+    cdef int _open(self) except -1:
+        cdef int dead
+        try:
+            self._reserve_lock_file()
+            self._open_environment()
+            mdb_reader_check(self.env, &dead)
+            self._open_databases()
+            self._map_meta_pages()
+            self._keep_reserve()
+        except BaseException:
+            self._close()
+            raise
+        return 0
+
+    cdef int _open_environment(self) except -1:
+        cdef MDB_env *env = NULL  # not in `self` before it is open: other threads may look there meanwhile
+        cdef int rc, fd, attempt
+        cdef bytes path = self.path.encode()
+        cdef bint fresh = not os.path.exists(path) or os.path.getsize(path) == 0
+        # Another process that opens or closes the file at this moment can make the call fail (and LMDB 0.9.26 to
+        # 0.9.31 fail so now and then by themselves): try again for a while.
+        for attempt in range(6):
+            _check(mdb_env_create(&env), "creating the LMDB environment")
+            mdb_env_set_mapsize(env, self.map_size)
+            mdb_env_set_maxreaders(env, MAX_READERS)
+            mdb_env_set_maxdbs(env, DB_COUNT)
+            rc = mdb_env_open(env, path, MDB_NOTLS | MDB_NOSUBDIR, 0o600)
+            if rc == MDB_SUCCESS:
+                break
+            mdb_env_close(env)
+            if rc != EINVAL and rc != EAGAIN:
+                break
+            _pause(attempt)
+        if fresh and rc == ENOSPC:
+            os.truncate(path, 0)  # half a header would be refused as somebody else's file
+        _check(rc, f"opening {self.path}")
+        self.env = env
+        # LMDB opens the data file without O_CLOEXEC: a program started from here must not get it.
+        _check(mdb_env_get_fd(self.env, &fd), "asking for the descriptor")
+        fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC)
+        return 0
+
+    cdef int _reserve_lock_file(self) except -1:
+        # LMDB maps this file writable: on a full disk the first touch of a page that is not there yet would kill the
+        # process. Closing it again is harmless, since no environment of this process is open yet.
+        cdef int fd, rc
+        try:
+            fd = os.open(self.path + "-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _error(error.errno, f"opening {self.path}-lock") from error
+        rc = errno if wt_extend(fd, 0, LOCK_FILE_SIZE) != 0 else 0
+        os.close(fd)
+        return _check(rc, f"opening {self.path}-lock") if rc == ENOSPC or rc == EDQUOT else 0
+
+    cdef int _open_databases(self) except -1:
+        cdef MDB_txn *txn = NULL
+        cdef int rc
+        _check(mdb_txn_begin(self.env, NULL, MDB_RDONLY, &txn), f"reading {self.path}")
+        rc = self._open_each(txn, 0)
+        if rc == MDB_SUCCESS:
+            return _check(mdb_txn_commit(txn), f"reading {self.path}")
+        mdb_txn_abort(txn)
+        if rc != MDB_NOTFOUND:
+            _check(rc, f"opening {self.path}")
+        _check(mdb_txn_begin(self.env, NULL, 0, &txn), f"preparing {self.path}")
+        rc = self._refuse_foreign(txn)
+        if rc == MDB_SUCCESS:
+            rc = self._open_each(txn, MDB_CREATE)
+        if rc != MDB_SUCCESS:
+            mdb_txn_abort(txn)
+            return _check(rc, f"preparing {self.path}")
+        return _check(mdb_txn_commit(txn), f"preparing {self.path}")
+
+    cdef int _refuse_foreign(self, MDB_txn *txn) noexcept:
+        # A file with records but without our databases is somebody else's.
+        cdef MDB_stat stat
+        cdef MDB_dbi main, meta
+        cdef int rc = mdb_dbi_open(txn, NULL, 0, &main)
+        if rc == MDB_SUCCESS:
+            rc = mdb_stat(txn, main, &stat)
+        if rc == MDB_SUCCESS and stat.ms_entries and mdb_dbi_open(txn, _NAMES[DB_META], 0, &meta) != MDB_SUCCESS:
+            return MDB_INVALID
+        return rc
+
+    cdef int _open_each(self, MDB_txn *txn, unsigned int flags) noexcept:
+        cdef int i, rc
+        for i in range(DB_COUNT):
+            rc = mdb_dbi_open(txn, _NAMES[i], flags, &self.dbis[i])
+            if rc != MDB_SUCCESS:
+                return rc
+        return MDB_SUCCESS
+
+    cdef int _map_meta_pages(self) except -1:
+        cdef MDB_stat stat
+        cdef int fd
+        _check(mdb_env_stat(self.env, &stat), "asking for the page size")
+        _check(mdb_env_get_fd(self.env, &fd), "asking for the descriptor")
+        self.page_size = stat.ms_psize
+        self.meta_size = 2 * self.page_size
+        self.meta = <const unsigned char *>mmap(NULL, self.meta_size, PROT_READ, MAP_SHARED, fd, 0)
+        if self.meta == MAP_FAILED:
+            self.meta = NULL
+        elif not self._meta_pages_agree():
+            munmap(<void *>self.meta, self.meta_size)
+            self.meta = NULL
+        return 0
+
+    cdef bint _meta_pages_agree(self) noexcept:
+        cdef MDB_envinfo info
+        cdef int attempt
+        for attempt in range(100):  # a commit of another process may fall between the two looks
+            mdb_env_info(self.env, &info)
+            if self._newest() == info.me_last_txnid:
+                return True
+        return False
+
+    cdef inline uint64_t _newest(self) noexcept nogil:
+        cdef uint64_t first, second
+        if self.meta == NULL:
+            return self._newest_by_info()
+        first = wt_load_acquire(<const uint64_t *>(self.meta + TXNID_AT))
+        second = wt_load_acquire(<const uint64_t *>(self.meta + self.page_size + TXNID_AT))
+        return first if first > second else second
+
+    cdef uint64_t _newest_by_info(self) noexcept nogil:
+        cdef MDB_envinfo info
+        if self.env == NULL or mdb_env_info(self.env, &info) != MDB_SUCCESS:
+            return 0  # no snapshot has this id
+        return info.me_last_txnid
+
+    cdef void _keep_reserve(self) noexcept nogil:
+        # Space behind the data: with it LMDB can still write, and so free pages, when the disk is full. It also keeps
+        # the file as long as its meta pages say, which a last page that was never written would not.
+        cdef MDB_envinfo info
+        cdef off_t size, needed
+        cdef int fd
+        if mdb_env_info(self.env, &info) != MDB_SUCCESS or mdb_env_get_fd(self.env, &fd) != MDB_SUCCESS:
+            return
+        size = lseek(fd, 0, SEEK_END)
+        needed = (info.me_last_pgno + 1) * self.page_size
+        if 0 <= size < needed + RESERVE // 2:
+            wt_extend(fd, size, needed + RESERVE)
+
+    cdef bint _disk_is_full(self) except -1:
+        found = os.statvfs(self.path)
+        return found.f_bavail * found.f_frsize < RESERVE
+
+    cdef int _reopen(self) except -1:
+        # The order matters: leak the snapshot, close (which only drops slots of this pid), then open our own. After a
+        # failure the next use tries again.
+        with _stores_lock:
+            if self.env != NULL and self.forks == wt_fork_count():
+                return 0
+            self._close()
+            self.write_lock = threading.Lock()
+            self._open()
+            self.forks = wt_fork_count()
+        return 0
+
+    cdef bint _grow(self) except -1:
+        # With the lock held and no transaction of ours open; other processes follow at their next transaction.
+        cdef MDB_envinfo info
+        cdef int dead
+        mdb_reader_check(self.env, &dead)  # old pages that a dead reader pins can be used again after this
+        _check(mdb_env_info(self.env, &info), f"writing {self.path}")
+        if info.me_mapsize >= self.max_map_size:
+            return False
+        _check(mdb_env_set_mapsize(self.env, min(2 * info.me_mapsize, self.max_map_size)), "letting the map grow")
+        return True
+
+    cdef bint _is_short_of_space(self) except -1:
+        # Deleting copies pages too: on a full disk the last of the reserve is for that alone.
+        cdef MDB_envinfo info
+        cdef off_t needed
+        cdef int fd
+        _check(mdb_env_info(self.env, &info), f"writing {self.path}")
+        _check(mdb_env_get_fd(self.env, &fd), f"writing {self.path}")
+        needed = (info.me_last_pgno + 1) * self.page_size
+        if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
+            return False
+        self._keep_reserve()
+        if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
+            return False
+        return needed - usage(self)[0] < KEPT_FOR_DELETING  # else pages within the file are free
+
+    @property
+    def is_current(self):
+        """Whether the file at the path is still the one that is open, not deleted or replaced by another."""
+        cdef int fd
+        self._stay_open()
+        _check(mdb_env_get_fd(self.env, &fd), "asking for the descriptor")
+        opened = os.fstat(fd)
+        return _identity(self.path) == (opened.st_dev, opened.st_ino)
+
+    def reopen(self):
+        """Let go of the open file and open the one that is at the path now; `epoch` counts how often that was.
+
+        In place, and in this order: two environments of one process must not share a lock file.
+        """
+        with _stores_lock:
+            with self.write_lock:
+                self._close()
+                self.epoch += 1
+            self._open()
+            _stores[_identity(self.path)] = weakref.ref(self)
+
+    cdef int _adopt_map_size(self) except -1:
+        # Another process let the map grow. No snapshot of ours is open here, and the lock keeps writers out.
+        with self.write_lock:
+            return _check(mdb_env_set_mapsize(self.env, 0), "following the map's growth")
+
+    cdef int _begin_read(self) except -1:
+        cdef int rc, dead, attempt
+        self._stay_open()
+        for attempt in range(4):
+            if self.reader != NULL:
+                rc = mdb_txn_renew(self.reader)
+            else:
+                rc = mdb_txn_begin(self.env, NULL, MDB_RDONLY, &self.reader)
+            if rc == MDB_SUCCESS:
+                return 0
+            if rc == MDB_MAP_RESIZED:
+                self._adopt_map_size()
+            elif rc == MDB_READERS_FULL:
+                mdb_reader_check(self.env, &dead)
+            else:
+                break
+        return _check(rc, f"reading {self.path}")
+
+    cdef inline void _end_read(self) noexcept nogil:
+        mdb_txn_reset(self.reader)
+
+    cdef inline void _note(self, uint64_t txnid) noexcept nogil:
+        # A writer that is killed at the wrong moment leaves its commit on disk but shown to no reader, and then no
+        # result in memory is ever current. Three reads that lag behind, over some time, are no coincidence.
+        if self._newest() <= txnid:
+            self.lag_reads = 0
+        elif self.lag_reads and self.lag_txnid == txnid:
+            self.lag_reads += 1
+        else:
+            self.lag_txnid = txnid
+            self.lag_since = _read_clock(CLOCK_MONOTONIC_COARSE)
+            self.lag_reads = 1
+
+    cdef inline bint _lags(self) noexcept nogil:
+        cdef int64_t now
+        if self.lag_reads < LAGGING_READS:
+            return False
+        now = _read_clock(CLOCK_MONOTONIC_COARSE)
+        return now - self.lag_since >= LAG_NS and now - self.healed_at >= HEAL_PAUSE_NS
+
+    @property
+    def needs_heal(self):
+        """Whether readers do not see the newest commit, since its writer died: any write transaction mends that."""
+        return self._lags()
+
+    def healed(self):
+        """Note that a write transaction was made to mend the lag; the next one is made in a second at the earliest."""
+        self.heals += 1
+        self.lag_reads = 0
+        self.healed_at = _read_clock(CLOCK_MONOTONIC_COARSE)
+
+    @property
+    def newest(self):
+        """The newest transaction id that any process has written."""
+        return self._newest()
+
+
+def _pause(attempt):
+    import random
+    import time
+
+    time.sleep(min(0.02, 0.001 * 2**attempt) * (0.5 + random.random() / 2))
