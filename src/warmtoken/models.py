@@ -1,0 +1,135 @@
+"""What goes in and comes out: accounts, credentials, results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+TokenSource = Literal["cache", "identity_provider"]
+CacheLevel = Literal["L1", "store", "L2", "none"]
+CacheRefreshReason = Literal[
+    "not_applicable", "force_refresh_or_claims", "no_cached_access_token", "expired", "proactively_refreshed"
+]
+
+
+def claims_of(jwt: str) -> dict[str, Any]:
+    """Return the payload of a JSON Web Token without checking its signature (RFC 7519, section 7.2).
+
+    Raises ValueError where the text is no JWT with a JSON object inside.
+    """
+    import base64
+    import json
+
+    parts = jwt.split(".")
+    if len(parts) != 3:
+        raise ValueError("expected a JWT of three parts")
+    payload = parts[1]
+    claims: object = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    if not isinstance(claims, dict):
+        raise ValueError("expected a JSON object as the payload of the JWT")
+    return cast("dict[str, Any]", claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A signed-in user, as `get_accounts()` lists it and `acquire_token_silent()` takes it.
+
+    `home_account_id` identifies the user: `{oid}.{tid}` at Microsoft Entra, `sub` at any other issuer.
+    `environment` is the authority's host; `tenant_id` the tenant of the sign-in, "" where there are none;
+    `local_account_id` the user's id in that tenant (`oid`, else `sub`).
+    """
+
+    home_account_id: str
+    environment: str
+    username: str = ""
+    tenant_id: str = ""
+    local_account_id: str = ""
+    name: str = ""
+    account_source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultMetadata:
+    """How a result came about.
+
+    Durations are in milliseconds; an L1 hit takes under a microsecond and reports 0.0. `refresh_on` is in Unix
+    seconds. `token_endpoint` is None where no request was made.
+    """
+
+    token_source: TokenSource
+    cache_refresh_reason: CacheRefreshReason = "not_applicable"
+    cache_level: CacheLevel = "none"
+    refresh_on: int | None = None
+    duration_total_ms: float = 0.0
+    duration_http_ms: float = 0.0
+    token_endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationResult:
+    """An access token and what is known about it.
+
+    `expires_on` is in Unix seconds. `scopes` are the granted ones, which may be more than were asked for.
+    `correlation_id` is None on a cache hit for which the caller gave none. The repr shows no token.
+    """
+
+    access_token: str = field(repr=False)
+    expires_on: int
+    scopes: tuple[str, ...]
+    token_type: str = "Bearer"
+    account: Account | None = None
+    id_token: str | None = field(default=None, repr=False)
+    tenant_id: str = ""
+    unique_id: str = ""
+    correlation_id: str | None = None
+    metadata: ResultMetadata = ResultMetadata("cache")
+
+    @property
+    def id_token_claims(self) -> dict[str, Any]:
+        """The claims of the id token, decoded anew at each access; empty without an id token."""
+        return claims_of(self.id_token) if self.id_token else {}
+
+    def authorization_header(self) -> str:
+        """The value for an `Authorization` header, such as `Bearer eyJ…` (RFC 6750, section 2.1)."""
+        return f"{self.token_type} {self.access_token}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCode:
+    """What to show the user who signs in on another device (RFC 8628, section 3.3).
+
+    `message` says it in English. `verification_uri_complete`, where there is one, holds the user code already: good
+    for a link or a QR code. `expires_on` is in Unix seconds.
+    """
+
+    user_code: str
+    verification_uri: str
+    verification_uri_complete: str | None
+    expires_on: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """A confidential client's password (RFC 6749, section 2.3.1)."""
+
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A confidential client's key pair, as PEM; used to sign client assertions (RFC 7523)."""
+
+    pem: bytes = field(repr=False)
+    password: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAssertion:
+    """A signed client assertion, or a callable that makes one for each request (RFC 7523)."""
+
+    assertion: str | Callable[[], str] = field(repr=False)
+
+
+ClientCredential = ClientSecret | ClientCertificate | ClientAssertion
