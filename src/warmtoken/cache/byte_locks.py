@@ -1,0 +1,120 @@
+"""Locks between processes that the kernel releases when their holder dies: one byte of a file each."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from warmtoken.cache.paths import cannot
+from warmtoken.errors import CacheLockedError
+
+GATE = 0  # before every write; all other offsets are tokens that are being fetched
+GATE_DEADLINE = 2.0  # seconds
+
+_Identity = tuple[int, int]
+
+
+class _Descriptors:
+    # Closing any descriptor of a file drops all locks that this process has on it. So there is one for each file,
+    # counted, and closed only where the next one is opened, under the lock, never by whoever collects garbage.
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._open: dict[_Identity, int] = {}
+        self._users: dict[_Identity, int] = {}
+        self.dropped: deque[_Identity] = deque()
+
+    def take(self, path: Path) -> tuple[_Identity, int]:
+        with self.lock:
+            found = _identity(path)
+            if found not in self._open:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                opened = os.fstat(fd)
+                found = opened.st_dev, opened.st_ino
+                self._open[found] = fd
+            self._users[found] = self._users.get(found, 0) + 1
+            self._close_unused()
+            return found, self._open[found]
+
+    def _close_unused(self) -> None:
+        while self.dropped:
+            identity = self.dropped.popleft()
+            self._users[identity] -= 1
+            if not self._users[identity]:
+                del self._users[identity]
+                os.close(self._open.pop(identity))
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+_descriptors = _Descriptors()
+
+
+class ByteLocks:
+    """POSIX record locks on a file of their own.
+
+    They exclude other processes, not other threads of this one. A child made by fork does not inherit them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._identity, self._fd = _descriptors.take(path)
+        except OSError as error:
+            raise cannot("write", path, error) from error
+        self._path = path
+
+    def __del__(self) -> None:
+        if hasattr(self, "_fd"):
+            _descriptors.dropped.append(self._identity)
+
+    def try_lock(self, offset: int) -> bool:
+        """Lock the byte at `offset` if no other process has it, and tell whether it is ours now."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except (BlockingIOError, PermissionError):  # POSIX allows EAGAIN and EACCES for "somebody else has it"
+            return False
+        except OSError as error:
+            raise cannot("lock", self._path, error) from error
+        return True
+
+    def unlock(self, offset: int) -> None:
+        """Let go of the byte at `offset`."""
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, offset)
+
+    @contextmanager
+    def gate(self) -> Generator[None]:
+        """Let one process at a time go on to LMDB's own lock, for which there is no deadline.
+
+        Raises CacheLockedError where the gate is not free within 2 s.
+        """
+        deadline = time.monotonic() + GATE_DEADLINE
+        while not self.try_lock(GATE):
+            if time.monotonic() > deadline:
+                raise CacheLockedError(
+                    "write_gate_timeout",
+                    f"{self._path.parent}: expected to write within {GATE_DEADLINE} s, but another process is writing "
+                    "all the time or has been stopped while it wrote; end or continue it",
+                )
+            time.sleep(0.0005)
+        try:
+            yield
+        finally:
+            self.unlock(GATE)
+
+
+def _forget_lock_of_parent() -> None:
+    _descriptors.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_lock_of_parent)

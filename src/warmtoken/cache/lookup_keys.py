@@ -1,0 +1,115 @@
+"""Builds the keys under which records lie: keyed hashes that say nothing to who has not the index key.
+
+Every hashed value is a tuple of length-prefixed fields, so that no two different tuples hash alike. Case does not
+matter in client ids, account ids, realms, token types and scopes (MSAL.NET's rule).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple
+
+KEYRING_KEY = b"keyring".ljust(32, b"\0")
+FILE_ID_KEY = b"file id".ljust(32, b"\0")
+
+_KEPT = 4096  # hashes of each kind
+
+
+class Owner(NamedTuple):
+    """Whose tokens: a client's own (`home_account_id` None) or those of a user of that client.
+
+    `authority` is the authority's name in the cache, the same for all aliases of a cloud.
+    """
+
+    authority: str
+    client_id: str
+    home_account_id: str | None = None
+
+
+class Slot(NamedTuple):
+    """What tells apart an owner's access tokens besides their scopes."""
+
+    owner: Owner
+    realm: str = ""
+    token_type: str = "Bearer"
+    key_id: str = ""
+    extended_key: str = ""
+
+
+class LookupKeys:
+    """Hashes owners, slots and scopes with the cache's index key (32 bytes).
+
+    What many users have in common, the same scopes in the same realm, is hashed once and kept.
+    """
+
+    def __init__(self, index_key: bytes) -> None:
+        self._index_key = index_key
+        self._state = blake2b(key=index_key, digest_size=16)
+        self.partition = lru_cache(maxsize=_KEPT)(self._partition)
+        self._slot_part = lru_cache(maxsize=_KEPT)(self._hash_slot)
+        self._token_part = lru_cache(maxsize=_KEPT)(self._hash_token)
+        self._scope_parts = lru_cache(maxsize=_KEPT)(self._hash_scopes)
+        self._named_part = lru_cache(maxsize=_KEPT)(self._hash_named)
+
+    def _hash(self, fields: Iterable[str]) -> bytes:
+        state = self._state.copy()
+        for field in fields:
+            encoded = field.encode()
+            state.update(len(encoded).to_bytes(4, "little") + encoded)
+        return state.digest()
+
+    def _partition(self, owner: Owner) -> bytes:
+        if owner.home_account_id is None:
+            return self._hash(("app", owner.authority, owner.client_id.lower()))
+        return self._hash(("user", owner.authority, owner.client_id.lower(), owner.home_account_id.lower()))
+
+    def _hash_slot(self, realm: str, token_type: str, key_id: str, extended_key: str) -> bytes:
+        return self._hash(("slot", realm.lower(), token_type.lower(), key_id, extended_key))
+
+    def _hash_token(self, slot_part: bytes, scopes: tuple[str, ...]) -> bytes:
+        return self._hash(("token", slot_part.hex(), *scopes))
+
+    def _hash_scopes(self, slot_part: bytes, scopes: tuple[str, ...]) -> tuple[bytes, ...]:
+        return (slot_part[:8], *(self._hash(("scope", slot_part.hex(), scope))[:8] for scope in scopes))
+
+    def _hash_named(self, kind: str, name: str) -> bytes:
+        return self._hash((kind, name))
+
+    def access_token(self, slot: Slot, scopes: tuple[str, ...]) -> bytes:
+        """Return the 32-byte key of the access token with exactly these scopes, which are folded and sorted."""
+        return self.partition(slot.owner) + self._token_part(self._slot_part(*slot[1:]), scopes)
+
+    def scopes(self, slot: Slot, scopes: tuple[str, ...]) -> tuple[bytes, ...]:
+        """Return the 8-byte hash of the slot as a whole, then of each scope in it."""
+        return self._scope_parts(self._slot_part(*slot[1:]), scopes)
+
+    def refresh_token(self, owner: Owner, family_id: str = "") -> bytes:
+        """Return the key of an owner's refresh token."""
+        return self.partition(owner) + self._named_part("refresh", family_id)
+
+    def id_token(self, owner: Owner, realm: str) -> bytes:
+        """Return the key of an owner's id token for a realm."""
+        return self.partition(owner) + self._named_part("id", realm.lower())
+
+    def accounts(self, owner: Owner) -> bytes:
+        """Return the 16-byte prefix of all accounts of the owner's client."""
+        return self._hash(("accounts", owner.authority, owner.client_id.lower()))
+
+    def account(self, owner: Owner) -> bytes:
+        """Return the 24-byte prefix of one user's accounts, one for each realm."""
+        return self.accounts(owner) + self._hash(("account", (owner.home_account_id or "").lower()))[:8]
+
+    def account_in(self, owner: Owner, realm: str) -> bytes:
+        """Return the 32-byte key of one user's account in one realm."""
+        return self.account(owner) + self._hash(("realm", realm.lower()))[:8]
+
+    def app(self, owner: Owner) -> bytes:
+        """Return the key of the client's metadata."""
+        return self._hash(("app metadata", owner.authority, owner.client_id.lower())) + bytes(16)
+
+    def lock_offset(self, key: bytes) -> int:
+        """Return the offset of the byte that is locked while a token for this key is being fetched."""
+        digest = blake2b(key, key=self._index_key, digest_size=8, person=b"warmtoken lock").digest()
+        return 1 + (int.from_bytes(digest, "little") >> 2)

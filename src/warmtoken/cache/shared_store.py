@@ -1,0 +1,142 @@
+"""What all caches of one directory share within a process: the open file, its locks, the fetches under way."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from pathlib import Path
+from typing import Any
+
+from warmtoken import _engine
+from warmtoken.cache import paths
+from warmtoken.cache.byte_locks import ByteLocks
+from warmtoken.cache.flights import Flights
+from warmtoken.cache.group_commit import GroupCommit, Operation
+from warmtoken.errors import CacheRefusedError
+
+_open: weakref.WeakValueDictionary[tuple[int, int], SharedStore] = weakref.WeakValueDictionary()
+_open_lock = threading.Lock()
+
+
+MAX_BYTES = 4 << 30
+SWEEP_GRACE = 300  # seconds that an expired access token is kept
+_FOR_EVER = (1 << 63) - 1
+
+
+class SharedStore:
+    """The one store of a directory in this process.
+
+    `clock` says what has expired; above `max_bytes` of records access tokens are evicted, the soonest to expire first.
+    """
+
+    def __init__(self, directory: Path, map_size: int, clock: _engine.Clock, max_bytes: int) -> None:
+        self.directory = directory
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self.evicted = 0
+        self.locks = ByteLocks(directory / paths.GATE_FILE)
+        self.unsaved: list[Any] = []  # what the vaults of this directory could not write; `saving` guards it
+        self.renew()
+        data = directory / paths.DATA_FILE
+        is_new = not data.exists()
+        with self.locks.gate():
+            paths.check_content(data)
+            self.store = _engine.open_store(str(data), map_size)
+        if is_new:
+            paths.sync_directory(directory)
+
+    def renew(self) -> None:
+        """Begin anew in a process that fork made: the threads that held these locks are not here."""
+        self.flights = Flights()
+        self.saving = threading.Lock()
+        self._writers = GroupCommit()
+
+    def check(self) -> None:
+        """Look at the files again: go on with the data file that is there now, and refuse what is none of ours."""
+        self.locks = ByteLocks(self.directory / paths.GATE_FILE)
+        with self.locks.gate():
+            paths.check_content(self.directory / paths.DATA_FILE)
+            if not self.store.is_current:
+                self.store.reopen()
+
+    def commit(self, operations: list[Operation]) -> tuple[int, bool]:
+        """Write `operations` in one synced transaction; return its id and whether what they expect was so.
+
+        Threads that write at the same time share one transaction. Raises CacheError where nothing was written.
+        """
+        return self._writers.commit(operations, self._write)
+
+    def heal(self) -> None:
+        """Make the commit of a writer that died visible to readers, if there is one: an empty transaction does it."""
+        if self.store.needs_heal:
+            self.commit([])
+            self.store.healed()
+
+    def sweep(self, limit: int) -> int:
+        """Delete up to `limit` access tokens that expired a while ago, and return how many there were."""
+        with self.locks.gate():
+            return _engine.sweep(self.store, self._expired_before_ms(), limit)
+
+    def _expired_before_ms(self) -> int:
+        return int((self._clock.time() - SWEEP_GRACE) * 1000)
+
+    def _write(self, batches: list[list[Operation]]) -> tuple[int, list[bool]]:
+        with self.locks.gate():
+            written = _engine.commit(self.store, batches, self._expired_before_ms())
+            self._keep_within_budget()
+            return written
+
+    def _keep_within_budget(self) -> None:
+        used, entries = _engine.usage(self.store)
+        if used > self._max_bytes:
+            share = (used - self._max_bytes) / used
+            self.evicted += _engine.sweep(self.store, _FOR_EVER, 64 + int(share * entries[_engine.ACCESS]))
+
+
+def check_lmdb(version: tuple[int, int, int]) -> None:
+    """Refuse a liblmdb whose file format or bugs we do not know; warn of one that now and then fails to open."""
+    text = ".".join(map(str, version))
+    if version[:2] != (0, 9) or version < (0, 9, 24):
+        raise CacheRefusedError(
+            "lmdb_unsupported", f"expected liblmdb 0.9.24 or newer of the 0.9 series, got {text}; install one"
+        )
+    if (0, 9, 26) <= version <= (0, 9, 31):
+        import warnings
+
+        warnings.warn(
+            f"liblmdb {text} sometimes fails to open a file that another process is closing; use 0.9.32 or newer",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def shared_store(
+    directory: Path, map_size: int, clock: _engine.Clock | None = None, max_bytes: int = MAX_BYTES
+) -> SharedStore:
+    """Return the process's store for `directory`, opened if need be; the first to open it sets clock and budget.
+
+    Raises CacheError where the directory or a file in it cannot be used.
+    """
+    with _open_lock:
+        if not _open:
+            check_lmdb(_engine.lmdb_version())
+        prepared = paths.prepare(directory)
+        found = prepared.stat()
+        shared = _open.get((found.st_dev, found.st_ino))
+        if shared is None:
+            shared = SharedStore(prepared, map_size, clock or _engine.Clock(), max_bytes)
+            _open[found.st_dev, found.st_ino] = shared
+        else:
+            shared.check()
+        return shared
+
+
+def _renew_all() -> None:
+    global _open_lock
+    _open_lock = threading.Lock()
+    for shared in list(_open.values()):
+        shared.renew()
+
+
+os.register_at_fork(after_in_child=_renew_all)

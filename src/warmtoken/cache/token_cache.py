@@ -1,0 +1,208 @@
+"""The token cache as programs hold it: a directory, a key, opened at the first use."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from warmtoken import _engine
+from warmtoken.cache.key_sources import UNENCRYPTED_KEY, GivenKey, KeySource, checked_key, resolve_key
+from warmtoken.cache.keyring import open_keyring
+from warmtoken.cache.live_sealer import LiveSealer
+from warmtoken.cache.paths import default_directory
+from warmtoken.cache.rotation import DataKeyRotation, rotate_data_key, rotate_root_key
+from warmtoken.cache.shared_store import MAX_BYTES, SharedStore, shared_store
+from warmtoken.cache.vault import Vault
+from warmtoken.errors import ClientError
+
+if TYPE_CHECKING:
+    from warmtoken.cache.stats import CacheStats
+
+MAP_SIZE = 1 << 30
+L1_ENTRIES = 16_384
+L1_BYTES = 64 << 20
+_SWEPT_AT_ONCE = 256
+
+_caches: weakref.WeakSet[TokenCache] = weakref.WeakSet()
+
+
+class TokenCache:
+    """A token cache that all processes of this user share.
+
+    `path` is a directory, made with mode 0700 if need be; None is the user's own cache in the state directory.
+    `key` is 32 bytes, a callable that returns them, or the path of a key file (made if missing); None is the user's
+    own key (docs/keys.md). `allow_unencrypted` in place of a key is for a cache that anybody who has the file can read.
+    `map_size` is in bytes of address space, not of disk; it grows by itself to 8 GiB. Above `max_bytes` of records
+    access tokens are evicted, those that expire soonest first. Opened at the first use, which raises CacheError where
+    the directory, the file or the key is not right; then nothing changes.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        key: KeySource = None,
+        allow_unencrypted: bool = False,
+        map_size: int = MAP_SIZE,
+        max_bytes: int = MAX_BYTES,
+        clock: _engine.Clock | None = None,
+    ) -> None:
+        if allow_unencrypted is not False and (allow_unencrypted is not True or key is not None):
+            raise ValueError("expected allow_unencrypted=True without a key, or a key alone")
+        self._path = None if path is None else Path(path)
+        self._key = None if key is None else _checked_source(key)
+        self._is_encrypted = not allow_unencrypted
+        self._map_size = map_size
+        self._max_bytes = max_bytes
+        self._clock = clock or _engine.Clock()
+        self._lock = threading.Lock()
+        _caches.add(self)
+        self._vault: Vault | None = None
+        self._hits: _engine.Hits | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        unencrypted = "" if self._is_encrypted else ", allow_unencrypted=True"
+        return f"TokenCache({str(self._path) if self._path else None!r}{unencrypted})"
+
+    def __enter__(self) -> TokenCache:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Forget the tokens in memory and let go of the file; the cache cannot be used afterwards."""
+        with self._lock:
+            self._closed = True
+            self._let_go()
+
+    def sweep(self) -> int:
+        """Delete all access tokens that expired more than five minutes ago, and return how many there were.
+
+        A few are deleted with each write anyway. Raises CacheError where the cache cannot be written.
+        """
+        shared, total = self.vault().shared, 0
+        while swept := shared.sweep(_SWEPT_AT_ONCE):
+            total += swept
+        return total
+
+    def stats(self) -> CacheStats:
+        """Return what the cache holds and how it does, as this process sees it; CacheError if it cannot be opened."""
+        from warmtoken.cache.stats import collect
+
+        vault, hits = self.vault(), self._hits
+        assert hits is not None
+        return collect(vault, hits)
+
+    def rotate_key(self, new_key: GivenKey) -> None:
+        """Make `new_key` the key of the cache, in one commit; the key before opens it no more.
+
+        Other processes go on, and look at their own key again when they need to (docs/keys.md). Raises TypeError or
+        ValueError for what is no key, CacheError where the cache cannot be written, ClientError for an unencrypted one.
+        """
+        source = _checked_source(new_key)
+        if not self._is_encrypted:
+            raise ClientError(
+                "cache_unencrypted", "expected an encrypted cache, this one is not; make a new one with a key"
+            )
+        vault = self.vault()
+        root_key = resolve_key(source)
+        rotate_root_key(vault.shared, vault.sealer, root_key)
+        if isinstance(self._key, bytes):
+            self._key = root_key  # callables and files are asked again: there the program puts the new key
+
+    def rotate_data_key(self) -> DataKeyRotation:
+        """Seal all tokens anew with a new data key while other processes go on, and return how many there were.
+
+        The older data keys are removed. Raises CacheError where the cache cannot be written; a later call finishes.
+        """
+        vault = self.vault()
+        return rotate_data_key(vault.shared, vault.sealer)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the cache is for those alone who have its key; False with `allow_unencrypted`."""
+        return self._is_encrypted
+
+    @property
+    def clock(self) -> _engine.Clock:
+        """The clock that decides about expiry."""
+        return self._clock
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file has been opened by this object, and need not be looked at again just now."""
+        return self._vault is not None and self._hits is not None and not self._hits.check_due
+
+    def vault(self) -> Vault:
+        """Return the open file; for the library's own layers.
+
+        Raises CacheError where it cannot be opened, ClientError after close().
+        """
+        vault, hits = self._vault, self._hits
+        if vault is None or hits is None:
+            return self._open()
+        if hits.check_due or not hits.is_live:
+            self._check(hits)
+            return self._vault or self._open()
+        return vault
+
+    def _check(self, hits: _engine.Hits) -> None:
+        # A file that was deleted or restored is another file: what was read from the old one says nothing any more.
+        if hits.is_live and hits.store.is_current:
+            hits.checked()
+            return
+        with self._lock:
+            if self._hits is hits:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        if self._hits is not None:
+            self._hits.abandon()
+        self._vault = self._hits = None
+
+    def view(self) -> _engine.View:
+        """Return a new window on the results that this process keeps; for the library's own layers."""
+        self.vault()
+        hits = self._hits
+        assert hits is not None
+        return hits.view()
+
+    def _open(self) -> Vault:
+        with self._lock:
+            if self._closed:
+                raise ClientError("cache_closed", "expected an open TokenCache, this one was closed; make a new one")
+            if self._vault is None:
+                shared = shared_store(self._path or default_directory(), self._map_size, self._clock, self._max_bytes)
+                self._vault = Vault(shared, self._open_sealer(shared))
+                self._hits = _engine.Hits(shared.store, self._clock, L1_ENTRIES, L1_BYTES)
+            return self._vault
+
+    def _open_sealer(self, shared: SharedStore) -> LiveSealer:
+        if not self._is_encrypted:
+            return LiveSealer(shared, open_keyring(shared, UNENCRYPTED_KEY), UNENCRYPTED_KEY, lambda: UNENCRYPTED_KEY)
+        key = self._key
+        root_key = resolve_key(key)
+        return LiveSealer(shared, open_keyring(shared, root_key), root_key, lambda: resolve_key(key, make=False))
+
+    def renew(self) -> None:
+        """Begin anew in a process that fork made; for the library's own layers."""
+        self._lock = threading.Lock()
+
+
+def _checked_source(key: GivenKey) -> GivenKey:
+    return key if callable(key) or isinstance(key, os.PathLike) else checked_key(key)
+
+
+def _forget_locks_of_parent() -> None:
+    # A thread of the parent may have been opening a cache; it is not here to let go of the lock.
+    for cache in list(_caches):
+        cache.renew()
+
+
+os.register_at_fork(after_in_child=_forget_locks_of_parent)

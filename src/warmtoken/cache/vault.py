@@ -1,0 +1,312 @@
+"""Reads and writes tokens and accounts: from lookup keys and sealed records to what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from warmtoken import _engine
+from warmtoken.cache import records
+from warmtoken.cache.group_commit import Operation
+from warmtoken.cache.live_sealer import LiveSealer
+from warmtoken.cache.lookup_keys import LookupKeys, Owner, Slot
+from warmtoken.cache.records import (
+    AccessTokenRecord,
+    AccountRecord,
+    AppRecord,
+    IdTokenRecord,
+    RefreshTokenRecord,
+)
+from warmtoken.cache.sealing import HEADER, MAGIC, Header, RecordType, read_header
+from warmtoken.cache.shared_store import SharedStore
+from warmtoken.errors import CacheError
+
+Witness = tuple[int, bytes, bytes | None]
+
+_PAGE = 256
+_NEVER_EXPIRES = Header(0, 0, 1)
+
+
+class CachedToken(NamedTuple):
+    """An access token as found, its id token, and what proves that both are still in the file."""
+
+    record: AccessTokenRecord
+    id_token: str | None
+    txnid: int
+    witnesses: tuple[Witness, ...]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class CachedRefreshToken(NamedTuple):
+    """A refresh token as found; `generation` tells whether it was replaced since."""
+
+    record: RefreshTokenRecord
+    key: bytes
+    sealed_head: bytes
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """Write the refresh token only where this one is still there, or there is none at all (None)."""
+
+    found: CachedRefreshToken | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTokens:
+    """What one token reply brings into the cache; what it did not bring is None."""
+
+    slot: Slot
+    scopes: tuple[str, ...]
+    access_token: AccessTokenRecord
+    refresh_token: RefreshTokenRecord | None = None
+    id_token: IdTokenRecord | None = None
+    account: AccountRecord | None = None
+    app: AppRecord | None = None
+    replacing: Replacing | None = None
+
+
+class Vault:
+    """The tokens and accounts in one cache file."""
+
+    def __init__(self, shared: SharedStore, sealer: LiveSealer) -> None:
+        self.shared = shared
+        self.keys = LookupKeys(sealer.index_key)
+        self._sealer = sealer
+        self._store = shared.store
+        self.found = 0
+        self.missed = 0
+
+    @property
+    def newest(self) -> int:
+        """The newest transaction that any process has written; it moves when anything was written."""
+        return self._store.newest
+
+    @property
+    def sealer(self) -> LiveSealer:
+        """What seals the records, with the keys of the file."""
+        return self._sealer
+
+    @property
+    def refused_records(self) -> int:
+        """How many records did not verify since the cache was opened."""
+        return self._sealer.refused
+
+    @property
+    def needs_heal(self) -> bool:
+        """Whether readers do not see the newest commit, since its writer died."""
+        return self._store.needs_heal
+
+    def heal(self) -> None:
+        """Make the newest commit visible to readers."""
+        self.shared.heal()
+
+    # --- access tokens ---
+
+    def find_access_token(self, slot: Slot, scopes: tuple[str, ...], usable_after: float) -> CachedToken | None:
+        """Return the access token of a slot that covers `scopes` (folded, sorted) and expires last, usable or not.
+
+        `usable_after` is in Unix seconds: an exact match that expires later is taken without a look at the others.
+        """
+        found = self._find_access_token(slot, scopes, usable_after)
+        if found is None:
+            self.missed += 1
+        else:
+            self.found += 1
+        return found
+
+    def _find_access_token(self, slot: Slot, scopes: tuple[str, ...], usable_after: float) -> CachedToken | None:
+        hashes = self.keys.scopes(slot, scopes)
+        wanted = b"".join(hashes[1:] or hashes)
+        identity_key = self.keys.id_token(slot.owner, slot.realm) if slot.owner.home_account_id is not None else None
+        txnid, key, value, identity = _engine.find_token(
+            self._store, self.keys.access_token(slot, scopes), wanted, int(usable_after * 1000), identity_key
+        )
+        if key is None or value is None:
+            return None
+        plain = self._sealer.unseal(RecordType.ACCESS_TOKEN, key, value)
+        if plain is None:
+            return None
+        record = records.decode_access_token(plain)
+        if not _serves(record, slot, scopes):
+            return None
+        witnesses: tuple[Witness, ...] = ((_engine.ACCESS, key, value),)
+        if identity_key is not None:
+            witnesses += ((_engine.IDENTITY, identity_key, identity),)
+        return CachedToken(record, self._id_token(identity_key, identity), txnid, witnesses)
+
+    def _id_token(self, key: bytes | None, value: bytes | None) -> str | None:
+        if key is None or value is None:
+            return None
+        plain = self._sealer.unseal(RecordType.ID_TOKEN, key, value)
+        return None if plain is None else records.decode_id_token(plain).secret
+
+    # --- refresh tokens ---
+
+    def find_refresh_token(self, owner: Owner, family_id: str = "") -> CachedRefreshToken | None:
+        """Return the owner's refresh token, or None."""
+        return self._refresh_token_at(self.keys.refresh_token(owner, family_id))
+
+    def _refresh_token_at(self, key: bytes) -> CachedRefreshToken | None:
+        _, value = _engine.read(self._store, _engine.REFRESH, key)
+        plain = None if value is None else self._sealer.unseal(RecordType.REFRESH_TOKEN, key, value)
+        if value is None or plain is None:
+            return None
+        head = value[: HEADER.size]
+        return CachedRefreshToken(records.decode_refresh_token(plain), key, head, read_header(value).generation)
+
+    def delete_refresh_token(self, found: CachedRefreshToken) -> bool:
+        """Delete a refresh token that proved dead, and tell whether it was still the one in the file."""
+        while True:
+            expected = (_engine.EXPECT, _engine.REFRESH, found.key, found.sealed_head)
+            if self.shared.commit([expected, (_engine.DELETE, _engine.REFRESH, found.key)])[1]:
+                return True
+            resealed = self._resealed(found)
+            if resealed is None:
+                return False
+            found = resealed
+
+    def _resealed(self, found: CachedRefreshToken) -> CachedRefreshToken | None:
+        # The same token, which a change of the data key sealed anew since it was found.
+        now = self._refresh_token_at(found.key)
+        same = now is not None and now.sealed_head != found.sealed_head and now[:2] == found[:2]
+        return now if now is not None and same and now.generation == found.generation else None
+
+    # --- replies ---
+
+    def save(self, new: NewTokens) -> None:
+        """Write all that a token reply brought in one transaction.
+
+        Where the refresh token was replaced meanwhile, by a sign-in say, the newer one stays and the rest is written;
+        where it was removed, by a sign-out, nothing is.
+        A refresh token that cannot be written is kept for `save_unsaved`: the one in the file may be spent.
+        """
+        try:
+            self._write(new)
+        except CacheError:
+            if new.refresh_token is not None:
+                self.shared.unsaved.append(new)
+            raise
+
+    def save_unsaved(self) -> None:
+        """Write what could not be written before; CacheError where it still cannot."""
+        # All wait for the one who writes: whoever goes on must find the newest refresh token in the file.
+        with self.shared.saving:
+            while self.shared.unsaved:
+                self._write(self.shared.unsaved[0])
+                self.shared.unsaved.pop(0)
+
+    def _write(self, new: NewTokens) -> None:
+        if self._commit(lambda: self._refresh_operations(new) + self._rest_operations(new)):
+            return
+        found = new.replacing.found if new.replacing is not None else None
+        resealed = None if found is None else self._resealed(found)
+        if resealed is not None:
+            self._write(replace(new, replacing=Replacing(resealed)))
+        else:
+            self._commit(lambda: [self._still_signed_in(new), *self._rest_operations(new)])
+
+    def _commit(self, seal: Callable[[], list[Operation]]) -> bool:
+        # What was sealed with a key that was retired before the commit is not written: seal it anew.
+        while True:
+            operations = seal()
+            guards = self._sealer.guards(operations)
+            if self.shared.commit([*guards, *operations])[1]:
+                return True
+            if not self._sealer.renew_if_barred(guards):
+                return False
+
+    def _refresh_operations(self, new: NewTokens) -> list[Operation]:
+        token = new.refresh_token
+        if token is None:
+            return [self._still_signed_in(new)] if new.replacing is not None else []
+        key = self.keys.refresh_token(new.slot.owner, token.family_id)
+        if new.replacing is None:
+            _, old = _engine.read(self._store, _engine.REFRESH, key)
+            generation = read_header(old).generation if old else 0
+            return [self._put(_engine.REFRESH, RecordType.REFRESH_TOKEN, key, token, Header(0, 0, generation + 1))]
+        found = new.replacing.found
+        generation = found.generation if found else 0
+        put = self._put(_engine.REFRESH, RecordType.REFRESH_TOKEN, key, token, Header(0, 0, generation + 1))
+        return [(_engine.EXPECT, _engine.REFRESH, key, found.sealed_head if found else b""), put]
+
+    def _still_signed_in(self, new: NewTokens) -> Operation:
+        return _engine.EXPECT, _engine.REFRESH, self.keys.refresh_token(new.slot.owner), MAGIC
+
+    def _rest_operations(self, new: NewTokens) -> list[Operation]:
+        owner = new.slot.owner
+        operations = [self._access_token_operation(new)]
+        if new.id_token is not None:
+            key = self.keys.id_token(owner, new.id_token.realm)
+            operations.append(self._put(_engine.IDENTITY, RecordType.ID_TOKEN, key, new.id_token))
+        if new.account is not None:
+            key = self.keys.account_in(owner, new.account.realm)
+            operations.append(self._put(_engine.ACCOUNT, RecordType.ACCOUNT, key, new.account))
+        if new.app is not None:
+            operations.append(self._put(_engine.APP, RecordType.APP, self.keys.app(owner), new.app))
+        return operations
+
+    def _access_token_operation(self, new: NewTokens) -> Operation:
+        record = new.access_token
+        key = self.keys.access_token(new.slot, new.scopes)
+        header = Header(record.expires_on * 1000, record.refresh_on * 1000, 1)
+        sealed = self._sealer.seal(RecordType.ACCESS_TOKEN, key, records.encode(record), header)
+        hashes = b"".join(self.keys.scopes(new.slot, new.scopes))
+        return _engine.PUT_TOKEN, _engine.ACCESS, key, sealed, hashes
+
+    def _put(
+        self, db: int, kind: RecordType, key: bytes, record: records.Record, header: Header = _NEVER_EXPIRES
+    ) -> Operation:
+        return _engine.PUT, db, key, self._sealer.seal(kind, key, records.encode(record), header)
+
+    # --- accounts ---
+
+    def accounts(self, owner: Owner) -> list[AccountRecord]:
+        """Return the accounts of the owner's client, one for each user and realm."""
+        return list(self._accounts_under(self.keys.accounts(owner)))
+
+    def account(self, owner: Owner) -> list[AccountRecord]:
+        """Return one user's accounts, one for each realm."""
+        return list(self._accounts_under(self.keys.account(owner)))
+
+    def _accounts_under(self, prefix: bytes) -> Iterator[AccountRecord]:
+        for key, value in self._scan(_engine.ACCOUNT, prefix):
+            plain = self._sealer.unseal(RecordType.ACCOUNT, key, value)
+            if plain is not None:
+                yield records.decode_account(plain)
+
+    def _scan(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        # In pages, each a snapshot of its own: a long listing pins no old pages of the file.
+        after = None
+        while page := _engine.scan(self._store, db, prefix, after, _PAGE):
+            yield from page
+            after = page[-1][0]
+
+    def remove_account(self, owner: Owner) -> None:
+        """Delete a user's tokens and accounts of one client, in one transaction."""
+        partition = self.keys.partition(owner)
+        self.shared.commit(
+            [
+                (_engine.DELETE_TOKENS, _engine.ACCESS, partition),
+                (_engine.DELETE_PREFIX, _engine.REFRESH, partition),
+                (_engine.DELETE_PREFIX, _engine.IDENTITY, partition),
+                (_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner)),
+            ]
+        )
+
+
+def _serves(record: AccessTokenRecord, slot: Slot, scopes: Iterable[str]) -> bool:
+    # The hashes said so already; a token must not go to the wrong user even if they were made to collide.
+    owner = slot.owner
+    return (
+        record.home_account_id.lower() == (owner.home_account_id or "").lower()
+        and record.client_id.lower() == owner.client_id.lower()
+        and record.realm.lower() == slot.realm.lower()
+        and record.token_type.lower() == slot.token_type.lower()
+        and (record.key_id, record.extended_key) == (slot.key_id, slot.extended_key)
+        and set(scopes) <= set(record.target.casefold().split())
+    )
