@@ -1,0 +1,76 @@
+"""JSON from outside, read strictly: one object, no key twice, bounded in size and depth."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 20
+
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that the body is (RFC 8259).
+
+    Raises ValueError, whose message holds nothing of the body: over 1 MiB, not UTF-8, not JSON, not an object,
+    a name twice in one object, nested deeper than 20.
+    """
+    if len(body) > MAX_BYTES:
+        raise ValueError(f"longer than {MAX_BYTES} bytes")
+    try:
+        value = _loads(body)
+    except RecursionError:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
+    except _DuplicateNameError:
+        raise ValueError("the same name twice in one object") from None
+    except ValueError:
+        raise ValueError("not JSON in UTF-8") from None
+    if not isinstance(value, dict):
+        raise ValueError("JSON, but no object")
+    _check_depth(cast("object", value), MAX_DEPTH)
+    return cast("dict[str, Any]", value)
+
+
+def parse_base64url_object(text: str) -> dict[str, Any]:
+    """Return the JSON object that a base64url text holds (RFC 7515, section 2); raises ValueError as above."""
+    if not _BASE64URL.fullmatch(text):
+        raise ValueError("not base64url")
+    bare = text.rstrip("=")
+    return parse_object(base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)))
+
+
+class _DuplicateNameError(ValueError):
+    pass
+
+
+def _loads(body: bytes) -> object:
+    import json
+
+    import orjson
+
+    orjson.loads(body)  # strict where json is not: NaN, lone surrogates, control characters, other encodings
+    return json.loads(body, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise _DuplicateNameError
+    return fields
+
+
+def _check_depth(value: object, room: int) -> None:
+    if not isinstance(value, dict | list):
+        return
+    if room == 0:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    container = cast("dict[str, object] | list[object]", value)
+    children: Iterable[object] = container.values() if isinstance(container, dict) else container
+    for child in children:
+        _check_depth(child, room - 1)

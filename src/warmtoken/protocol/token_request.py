@@ -1,0 +1,254 @@
+"""Requests to a provider's endpoints: one builder a grant."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
+
+from warmtoken.errors import ClientError, ProtocolError
+from warmtoken.protocol.client_authentication import Client, authenticate
+from warmtoken.protocol.scopes import RESERVED, wire_scopes
+from warmtoken.transport import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from warmtoken.protocol.authority import Authority
+    from warmtoken.protocol.discovery import ProviderMetadata
+
+SECRET_FIELDS = frozenset(
+    {"refresh_token", "code", "code_verifier", "device_code", "client_secret", "client_assertion", "assertion"}
+)
+DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """What all requests of one flow share; `now` is in Unix seconds.
+
+    Raises ValueError for a correlation id that cannot stand in a header.
+    """
+
+    authority: Authority
+    metadata: ProviderMetadata
+    client: Client
+    correlation_id: str
+    now: float
+
+    def __post_init__(self) -> None:
+        if not (self.correlation_id.isascii() and self.correlation_id.isprintable() and self.correlation_id.strip()):
+            raise ValueError("expected a correlation id of printable ASCII characters, such as a UUID")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """What the browser takes to the provider; `scopes` as typed, `code_challenge` S256."""
+
+    redirect_uri: str
+    scopes: Sequence[str]
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    code_challenge: str
+    login_hint: str | None = None
+    prompt: str | None = None
+    claims: str | None = None
+
+
+def authorization_url(context: RequestContext, request: AuthorizationRequest) -> str:
+    """Return the URL to open in the browser (RFC 6749, section 4.1.1; RFC 7636, section 4.3).
+
+    Raises ProtocolError `pkce_not_supported` where the provider lists its code challenge methods without S256.
+    """
+    methods = context.metadata.code_challenge_methods
+    if methods and "S256" not in methods:
+        raise ProtocolError(
+            "pkce_not_supported",
+            "expected a provider with PKCE S256, its metadata list other code challenge methods only",
+            correlation_id=context.correlation_id,
+        )
+    endpoint = context.metadata.authorization_endpoint
+    query = urlencode(_authorization_parameters(context, request), quote_via=quote)
+    return f"{endpoint}{_joint(endpoint)}{query}"
+
+
+def authorization_code_request(
+    context: RequestContext,
+    code: str,
+    *,
+    redirect_uri: str,
+    code_verifier: str,
+    scopes: Sequence[str] = (),
+    claims: str | None = None,
+) -> HttpRequest:
+    """Return the request that trades a code for tokens (RFC 6749, section 4.1.3; RFC 7636, section 4.5)."""
+    fields = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": redirect_uri,
+        "code_verifier": code_verifier,
+        **_entra_fields(context),
+        **_filled(claims=claims),
+    }
+    if context.authority.kind == "entra":  # elsewhere the code alone says what was granted
+        fields["scope"] = wire_scopes(scopes)
+    return _token_request(context, fields)
+
+
+def refresh_request(
+    context: RequestContext, refresh_token: str, scopes: Sequence[str], *, claims: str | None = None
+) -> HttpRequest:
+    """Return the request that trades a refresh token for an access token (RFC 6749, section 6)."""
+    fields = {
+        "grant_type": "refresh_token",
+        "refresh_token": refresh_token,
+        "scope": _refresh_scopes(context, scopes),
+        **_entra_fields(context),
+        **_filled(claims=claims),
+    }
+    return _token_request(context, fields)
+
+
+def client_credentials_request(
+    context: RequestContext, scopes: Sequence[str], *, claims: str | None = None
+) -> HttpRequest:
+    """Return the request for a token of the application itself (RFC 6749, section 4.4.2).
+
+    Raises ClientError `scopes_required_client_credentials` for Entra without scopes.
+    """
+    if not scopes and context.authority.kind == "entra":
+        raise ClientError(
+            "scopes_required_client_credentials",
+            "expected a scope, such as https://graph.microsoft.com/.default, got none",
+            correlation_id=context.correlation_id,
+        )
+    fields = {"grant_type": "client_credentials", **_filled(scope=_plain_scopes(scopes), claims=claims)}
+    return _token_request(context, fields)
+
+
+def device_authorization_request(
+    context: RequestContext, scopes: Sequence[str], *, claims: str | None = None
+) -> HttpRequest:
+    """Return the request for a user code (RFC 8628, section 3.1).
+
+    Raises ClientError `device_code_not_supported` where the provider has no such endpoint.
+    """
+    endpoint = context.metadata.device_authorization_endpoint
+    if endpoint is None:
+        raise ClientError(
+            "device_code_not_supported",
+            f"expected a provider with a device authorization endpoint, {context.authority.url} names none; "
+            "sign in with the browser",
+            correlation_id=context.correlation_id,
+        )
+    return _post(context, endpoint, _filled(scope=sign_in_scopes(context.metadata, scopes), claims=claims))
+
+
+def device_code_request(context: RequestContext, device_code: str, *, claims: str | None = None) -> HttpRequest:
+    """Return the request that asks whether the user has entered the code (RFC 8628, section 3.4)."""
+    fields = {
+        "grant_type": DEVICE_CODE_GRANT,
+        "device_code": device_code,
+        **_entra_fields(context),
+        **_filled(claims=claims),
+    }
+    return _token_request(context, fields)
+
+
+def secrets_of(request: HttpRequest) -> tuple[str, ...]:
+    """Return what a request carries that no error may show: tokens, codes, the client's secret or assertion."""
+    fields = parse_qsl(request.body.decode("ascii"))
+    _, _, credentials = request.headers.get("authorization", "").partition(" ")
+    return tuple(value for name, value in fields if name in SECRET_FIELDS) + _basic_secrets(credentials)
+
+
+def _basic_secrets(credentials: str) -> tuple[str, ...]:
+    if not credentials:
+        return ()
+    _, _, secret = base64.b64decode(credentials).decode("ascii").partition(":")
+    return (credentials, unquote_plus(secret))
+
+
+def _authorization_parameters(context: RequestContext, request: AuthorizationRequest) -> dict[str, str]:
+    scope = sign_in_scopes(context.metadata, request.scopes)
+    prompt = request.prompt or _needed_prompt(context, scope)
+    return {
+        "response_type": "code",
+        "client_id": context.client.client_id,
+        "redirect_uri": request.redirect_uri,
+        "scope": scope,
+        "state": request.state,
+        "nonce": request.nonce,
+        "code_challenge": request.code_challenge,
+        "code_challenge_method": "S256",
+        **_entra_fields(context),
+        **_filled(login_hint=request.login_hint, prompt=prompt, claims=request.claims),
+    }
+
+
+def sign_in_scopes(metadata: ProviderMetadata, scopes: Sequence[str]) -> str:
+    """Return the `scope` of a sign-in: what was typed, and of the reserved ones those that the provider knows.
+
+    A provider that lists its scopes may refuse the whole request for one that it does not list.
+    """
+    united = wire_scopes(scopes).split()
+    if not metadata.scopes:
+        return " ".join(united)
+    known = {scope.casefold() for scope in (*metadata.scopes, *scopes, "openid")}
+    return " ".join(scope for scope in united if scope.casefold() not in RESERVED or scope.casefold() in known)
+
+
+def _needed_prompt(context: RequestContext, scope: str) -> str | None:
+    # OpenID Connect Core, section 11: without it offline_access may be dropped, and with it the refresh token.
+    if context.authority.kind == "entra" or "offline_access" not in scope.casefold().split():
+        return None
+    return "consent"
+
+
+def _joint(endpoint: str) -> Literal["?", "&"]:
+    return "&" if "?" in endpoint else "?"  # RFC 6749, section 3.1: a query in the endpoint is kept
+
+
+def _refresh_scopes(context: RequestContext, scopes: Sequence[str]) -> str:
+    if context.authority.kind == "entra":
+        return wire_scopes(scopes)
+    # RFC 6749, section 6: nothing that was not granted. `openid` always is; `profile` and `offline_access` may not be.
+    return _plain_scopes(["openid", *scopes])
+
+
+def _plain_scopes(scopes: Sequence[str]) -> str:
+    return " ".join(sorted(dict.fromkeys(scopes), key=str.casefold))
+
+
+def _entra_fields(context: RequestContext) -> dict[str, str]:
+    return {"client_info": "1"} if context.authority.kind == "entra" else {}
+
+
+def _filled(
+    *,
+    scope: str | None = None,
+    login_hint: str | None = None,
+    prompt: str | None = None,
+    claims: str | None = None,
+) -> dict[str, str]:
+    given = {"scope": scope, "login_hint": login_hint, "prompt": prompt, "claims": claims}
+    return {name: value for name, value in given.items() if value}
+
+
+def _token_request(context: RequestContext, fields: Mapping[str, str]) -> HttpRequest:
+    return _post(context, context.metadata.token_endpoint, fields)
+
+
+def _post(context: RequestContext, url: str, fields: Mapping[str, str]) -> HttpRequest:
+    proof_headers, proof_fields = authenticate(
+        context.client, context.metadata, kind=context.authority.kind, now=context.now
+    )
+    headers = {
+        "accept": "application/json",
+        "content-type": "application/x-www-form-urlencoded",
+        "client-request-id": context.correlation_id,
+        "return-client-request-id": "true",
+        **proof_headers,
+    }
+    return HttpRequest("POST", url, headers, urlencode({**proof_fields, **fields}).encode("ascii"))
