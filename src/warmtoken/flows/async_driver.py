@@ -1,0 +1,88 @@
+"""Runs flows on an asyncio event loop: requests natively, blocking calls in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, TypeVar
+
+from warmtoken.cache.flights import Flight
+from warmtoken.flows.effects import Call, Detach, Effect, Flow, Join, Send, Sleep
+from warmtoken.transport import AsyncTransport
+
+T = TypeVar("T")
+
+_detached: set[asyncio.Task[Any]] = set()
+
+
+async def drive(flow: Flow[T], transport: AsyncTransport) -> T:
+    """Run a flow to its end and return its result; what an effect raises is thrown into the flow."""
+    try:
+        effect = next(flow)
+        while True:
+            try:
+                outcome = await _perform(effect, transport)
+            except BaseException as error:  # noqa: BLE001 (the flow decides; what it lets through comes out below)
+                effect = flow.throw(error)
+            else:
+                effect = flow.send(outcome)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
+    match effect:
+        case Send(request, timeout):
+            return await transport.send(request, timeout=timeout)
+        case Sleep(seconds):
+            return await asyncio.sleep(seconds)
+        case Call():
+            return await _call(effect)
+        case Join(flight, timeout):
+            return await _join(flight, timeout)
+        case Detach(flow):
+            return await _detach(flow, transport)
+
+
+async def _detach(flow: Flow[T], transport: AsyncTransport) -> T:
+    task = asyncio.ensure_future(drive(flow, transport))
+    _detached.add(task)
+    task.add_done_callback(_landed)
+    return await asyncio.shield(task)
+
+
+def _landed(task: asyncio.Task[Any]) -> None:
+    _detached.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen: a caller that was cancelled does not ask for it
+
+
+async def _call(effect: Call) -> Any:
+    # A commit must have ended before its flow goes on, also when the flow is cancelled: wait for the thread.
+    thread = asyncio.ensure_future(asyncio.to_thread(effect.function))
+    try:
+        return await asyncio.shield(thread)
+    except asyncio.CancelledError:
+        if effect.cancel is not None:
+            await asyncio.to_thread(effect.cancel)
+        await asyncio.wait([thread])
+        if not thread.cancelled():
+            thread.exception()
+        raise
+
+
+async def _join(flight: Flight, timeout: float) -> bool:
+    loop = asyncio.get_running_loop()
+    landed = loop.create_future()
+
+    def wake() -> None:
+        if not landed.done():
+            landed.set_result(None)
+
+    def wake_from_any_thread() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits there
+            loop.call_soon_threadsafe(wake)
+
+    flight.when_done(wake_from_any_thread)
+    return bool((await asyncio.wait([landed], timeout=timeout))[0])

@@ -1,0 +1,175 @@
+"""Signs a user in with the system browser: authorization code with PKCE on a loopback redirect (RFC 8252)."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from functools import partial
+
+from warmtoken.errors import ClientError, ProtocolError, ServiceError, UiRequiredError, WarmTokenError
+from warmtoken.flows.context import Context, Stopwatch
+from warmtoken.flows.effects import Call, Flow
+from warmtoken.flows.metadata import provider_metadata, send
+from warmtoken.flows.replies import Asked, take_in
+from warmtoken.flows.requests import InteractiveRequest, new_correlation_id
+from warmtoken.models import AuthenticationResult
+from warmtoken.protocol.claims import merge_claims
+from warmtoken.protocol.discovery import ProviderMetadata
+from warmtoken.protocol.pkce import challenge, new_verifier
+from warmtoken.protocol.token_reply import parse_token_reply
+from warmtoken.protocol.token_request import (
+    AuthorizationRequest,
+    authorization_code_request,
+    authorization_url,
+    secrets_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _SignIn:
+    # One sign-in: what was sent with the browser and must come back, or go with the code. Used once.
+    request: InteractiveRequest
+    metadata: ProviderMetadata
+    correlation_id: str
+    watch: Stopwatch
+    state: str
+    nonce: str
+    verifier: str
+
+
+def acquire_interactive(context: Context, request: InteractiveRequest) -> Flow[AuthenticationResult]:
+    """Return a token for the user who signs in in the browser.
+
+    Raises ClientError where the user does not come back in time or the call is cancelled, UiRequiredError and
+    ServiceError where the provider says no.
+    """
+    watch = Stopwatch()
+    metadata = yield from provider_metadata(context, context.authority, watch)
+    sign_in = _SignIn(
+        request,
+        metadata,
+        new_correlation_id(request.correlation_id),
+        watch,
+        secrets.token_urlsafe(32),
+        secrets.token_urlsafe(32),
+        new_verifier(),
+    )
+    redirect_uri, parameters = yield from _ask_user(context, sign_in)
+    _check_issuer(metadata, parameters, sign_in.correlation_id)
+    code = _code(parameters, sign_in.correlation_id)
+    return (yield from _exchange(context, sign_in, redirect_uri, code))
+
+
+def _ask_user(context: Context, sign_in: _SignIn) -> Flow[tuple[str, dict[str, str]]]:
+    from warmtoken.browser import open_system_browser
+    from warmtoken.interactive import LoopbackReceiver
+
+    # Microsoft Entra registers http://localhost for native clients; RFC 8252 wants the address itself.
+    advertise, path = ("localhost", "") if context.authority.kind == "entra" else (None, "/")
+    if context.redirect_path is not None:
+        path = context.redirect_path
+    receiver = LoopbackReceiver(state=sign_in.state, path=path, advertise=advertise)
+    try:
+        url = _url(context, sign_in, receiver.redirect_uri)
+        yield Call(partial(sign_in.request.open_browser or open_system_browser, url))
+        parameters = yield Call(partial(receiver.wait, sign_in.request.timeout), cancel=receiver.close)
+    except GeneratorExit:
+        receiver.close()  # nobody runs this flow any more: no effects
+        raise
+    except BaseException:
+        yield Call(receiver.close)
+        raise
+    yield Call(receiver.close)
+    return receiver.redirect_uri, parameters
+
+
+def _url(context: Context, sign_in: _SignIn, redirect_uri: str) -> str:
+    request = sign_in.request
+    asked = AuthorizationRequest(
+        redirect_uri,
+        request.asked,
+        sign_in.state,
+        sign_in.nonce,
+        challenge(sign_in.verifier),
+        request.login_hint,
+        request.prompt,
+        merge_claims(request.claims, context.client_capabilities),
+    )
+    return authorization_url(context.request(context.authority, sign_in.metadata, sign_in.correlation_id), asked)
+
+
+def _check_issuer(metadata: ProviderMetadata, parameters: dict[str, str], correlation_id: str) -> None:
+    # RFC 9207, section 2.4: the answer of another issuer must not reach this one's token endpoint.
+    issuer = parameters.get("iss")
+    if "{tenantid}" in metadata.issuer or (issuer is None and not metadata.response_iss_supported):
+        return
+    if issuer is None or not hmac.compare_digest(issuer.encode(), metadata.issuer.encode()):
+        raise ProtocolError(
+            "issuer_mismatch",
+            f"expected the redirect to name the issuer {metadata.issuer}, it "
+            f"{'names another' if issuer else 'names none'}; the sign-in was dropped",
+            correlation_id=correlation_id,
+        )
+
+
+def _code(parameters: dict[str, str], correlation_id: str) -> str:
+    if "error" in parameters:
+        raise _refusal(parameters, correlation_id)
+    code = parameters.get("code")
+    if not code:
+        raise ProtocolError(
+            "code_missing",
+            "expected the redirect to bring an authorization code or an error, it brought neither; try again",
+            correlation_id=correlation_id,
+        )
+    return code
+
+
+def _refusal(parameters: dict[str, str], correlation_id: str) -> WarmTokenError:
+    error = _printable(parameters["error"], 100)
+    description = _printable(parameters.get("error_description", ""), 1000) or None
+    message = f"the identity provider ended the sign-in: {error}" + (f" ({description})" if description else "")
+    if error == "access_denied":
+        return ClientError("access_denied", message, correlation_id=correlation_id)
+    if error in {"interaction_required", "login_required", "consent_required", "account_selection_required"}:
+        return UiRequiredError(error, message, error_description=description, correlation_id=correlation_id)
+    return ServiceError(
+        error,
+        message,
+        status=0,
+        error=error,
+        error_description=description,
+        is_retryable=error == "temporarily_unavailable",
+        correlation_id=correlation_id,
+    )
+
+
+def _printable(text: str, limit: int) -> str:
+    return "".join(character for character in text if character.isprintable())[:limit]
+
+
+def _exchange(context: Context, sign_in: _SignIn, redirect_uri: str, code: str) -> Flow[AuthenticationResult]:
+    sent_at = context.now()
+    http_request = authorization_code_request(
+        context.request(context.authority, sign_in.metadata, sign_in.correlation_id),
+        code,
+        redirect_uri=redirect_uri,
+        code_verifier=sign_in.verifier,
+        scopes=sign_in.request.asked,
+        claims=merge_claims(sign_in.request.claims, context.client_capabilities),
+    )
+    response = yield from send(http_request, sign_in.watch)
+    reply = parse_token_reply(response, correlation_id=sign_in.correlation_id, secrets=secrets_of(http_request))
+    asked = Asked(
+        context.authority,
+        sign_in.metadata,
+        sign_in.request.asked,
+        sign_in.correlation_id,
+        sent_at,
+        sign_in.watch,
+        account=sign_in.request.account,
+        nonce=sign_in.nonce,
+        source="authorization_code",
+    )
+    return (yield from take_in(context, asked, reply))

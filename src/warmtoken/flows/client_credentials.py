@@ -1,0 +1,53 @@
+"""Acquires a token of the client's own (RFC 6749, section 4.4): from the cache, else with its credential."""
+
+from __future__ import annotations
+
+from warmtoken.errors import ClientError
+from warmtoken.flows.context import Context, Stopwatch, open_cache
+from warmtoken.flows.effects import Flow
+from warmtoken.flows.metadata import provider_metadata, send
+from warmtoken.flows.replies import Asked, take_in
+from warmtoken.flows.requests import TokenRequest, new_correlation_id
+from warmtoken.flows.search import Search, find_or_fetch
+from warmtoken.models import AuthenticationResult, CacheRefreshReason
+from warmtoken.protocol.authority import Authority, request_authority
+from warmtoken.protocol.claims import merge_claims
+from warmtoken.protocol.token_reply import parse_token_reply
+from warmtoken.protocol.token_request import client_credentials_request, secrets_of
+
+
+def acquire_for_client(context: Context, request: TokenRequest) -> Flow[AuthenticationResult]:
+    """Return a token for the client itself (MSAL.NET's AcquireTokenForClient)."""
+    watch = Stopwatch()
+    authority = request_authority(context.authority, None, request.tenant_id)
+    if authority.is_tenantless:
+        raise ClientError(
+            "tenant_required",
+            f"expected an authority that names a tenant, got {authority.url}; pass tenant_id= or another authority",
+        )
+    yield from open_cache(context)
+    search = Search(context, request, context.slot(None, authority), None, watch)
+    return (
+        yield from find_or_fetch(
+            search,
+            lambda: context.vault.keys.access_token(search.slot, search.scopes),
+            lambda reason: _ask(context, request, authority, reason, watch),
+        )
+    )
+
+
+def _ask(
+    context: Context, request: TokenRequest, authority: Authority, reason: CacheRefreshReason, watch: Stopwatch
+) -> Flow[AuthenticationResult]:
+    metadata = yield from provider_metadata(context, authority, watch)
+    correlation_id = new_correlation_id(request.correlation_id)
+    sent_at = context.now()
+    http_request = client_credentials_request(
+        context.request(authority, metadata, correlation_id),
+        request.asked,
+        claims=merge_claims(request.claims, context.client_capabilities),
+    )
+    response = yield from send(http_request, watch)
+    reply = parse_token_reply(response, correlation_id=correlation_id, secrets=secrets_of(http_request))
+    asked = Asked(authority, metadata, request.asked, correlation_id, sent_at, watch, reason, source="", for_user=False)
+    return (yield from take_in(context, asked, reply))

@@ -1,0 +1,96 @@
+"""What the flows of one application have in common."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from warmtoken import _engine
+from warmtoken.cache.lookup_keys import Owner, Slot
+from warmtoken.cache.token_cache import TokenCache
+from warmtoken.cache.vault import Vault
+from warmtoken.flows.effects import Call, Flow
+from warmtoken.protocol.authority import Authority
+
+if TYPE_CHECKING:
+    from warmtoken.protocol.client_authentication import Client
+    from warmtoken.protocol.discovery import ProviderMetadata
+    from warmtoken.protocol.token_request import RequestContext
+
+HTTP_TIMEOUT = 30.0  # seconds, for all requests of one call
+
+
+@dataclass(slots=True)
+class Context:
+    """An application's client, authority and cache.
+
+    `expiry_margin` is in seconds; None is the rule of `freshness`. `redirect_path` None is the provider's custom.
+    `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival.
+    """
+
+    client: Client
+    authority: Authority
+    cache: TokenCache
+    client_capabilities: Sequence[str] = ()
+    expiry_margin: float | None = None
+    redirect_path: str | None = None
+    metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
+
+    @property
+    def vault(self) -> Vault:
+        """The open cache; CacheError where it cannot be opened."""
+        return self.cache.vault()
+
+    def now(self) -> float:
+        """Return the wall clock in Unix seconds."""
+        return self.cache.clock.time()
+
+    def owner(self, home_account_id: str | None) -> Owner:
+        """Return whose tokens a request is about: a user's, or the client's own (None)."""
+        return Owner(self.authority.cache_name, self.client.client_id, home_account_id)
+
+    def slot(self, home_account_id: str | None, authority: Authority) -> Slot:
+        """Return where the tokens of a request lie."""
+        return Slot(self.owner(home_account_id), authority.tenant)
+
+    def request(self, authority: Authority, metadata: ProviderMetadata, correlation_id: str) -> RequestContext:
+        """Return what the protocol needs to build a request."""
+        from warmtoken.protocol.token_request import RequestContext
+
+        return RequestContext(authority, metadata, self.client, correlation_id, self.now())
+
+
+def open_cache(context: Context) -> Flow[None]:
+    """Open the cache file where it was not used before, which may block; CacheError where it cannot be opened."""
+    if not context.cache.is_open:
+        yield Call(context.cache.vault)
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """How a result read from the file is kept in memory, for the same request of the account that it is for.
+
+    `view` opens the application's window on what is kept.
+    """
+
+    view: Callable[[], _engine.View]
+    scopes: Sequence[str]
+    variant: str | None
+
+
+class Stopwatch:
+    """Measures a call, in milliseconds: all of it, and the part spent waiting for the provider."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self.http_ms = 0.0
+
+    def total_ms(self) -> float:
+        """Return the milliseconds since the call began."""
+        return (time.perf_counter() - self._start) * 1000
+
+    def count_http(self, since: float) -> None:
+        """Add the time since `since`, in seconds of time.perf_counter, to the provider's part."""
+        self.http_ms += (time.perf_counter() - since) * 1000

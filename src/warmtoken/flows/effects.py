@@ -1,0 +1,57 @@
+"""What a flow can ask its driver to do; a flow itself does no I/O and never waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from warmtoken.cache.flights import Flight
+from warmtoken.transport import HttpRequest
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a request, and get the HttpResponse; TransportError is thrown in where there is none in `timeout` s."""
+
+    request: HttpRequest
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Wait for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Call a function that may block, and get what it returns; `cancel` makes it return early."""
+
+    function: Callable[[], Any]
+    cancel: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait until another thread or task of this process has ended its fetch, at most `timeout` seconds."""
+
+    flight: Flight
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detach:
+    """Run a flow that others may be waiting for, and get its result: it goes on when the caller is cancelled.
+
+    A refresh cut off between the provider's answer and the commit would lose a rotated refresh token.
+    """
+
+    flow: Generator[Any, Any, Any]
+
+
+Effect = Send | Sleep | Call | Join | Detach
+Flow = Generator[Effect, Any, T]

@@ -1,0 +1,49 @@
+"""The recommended pattern: silently if that is possible, else by asking the user."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from warmtoken.errors import ClientError, UiRequiredError
+from warmtoken.flows.accounts import list_accounts
+from warmtoken.flows.context import Context
+from warmtoken.flows.effects import Flow
+from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest
+from warmtoken.flows.silent import acquire_silent
+from warmtoken.models import Account, AuthenticationResult
+
+
+def acquire(
+    context: Context, request: TokenRequest, ask: InteractiveRequest | DeviceCodeRequest
+) -> Flow[AuthenticationResult]:
+    """Try the request for its account, or for the one that is signed in; where only the user can help, ask."""
+    account = request.account if request.account is not None else (yield from _the_account(context))
+    try:
+        return (yield from acquire_silent(context, replace(request, account=account)))
+    except UiRequiredError as error:
+        needed = error
+    ask = replace(ask, claims=needed.claims, correlation_id=needed.correlation_id, account=request.account)
+    return (yield from _ask_user(context, ask, account))
+
+
+def _ask_user(
+    context: Context, ask: InteractiveRequest | DeviceCodeRequest, account: Account | None
+) -> Flow[AuthenticationResult]:
+    if isinstance(ask, DeviceCodeRequest):
+        from warmtoken.flows.device_code import acquire_by_device_code
+
+        return (yield from acquire_by_device_code(context, ask))
+    from warmtoken.flows.authorization_code import acquire_interactive
+
+    hint = account.username or None if account else None
+    return (yield from acquire_interactive(context, replace(ask, login_hint=hint)))
+
+
+def _the_account(context: Context) -> Flow[Account | None]:
+    accounts = yield from list_accounts(context, None)
+    if len(accounts) > 1:
+        raise ClientError(
+            "multiple_accounts",
+            f"expected one signed-in account, found {len(accounts)}; pass account=, one of get_accounts()",
+        )
+    return accounts[0] if accounts else None

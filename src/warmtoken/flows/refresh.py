@@ -1,0 +1,167 @@
+"""Redeems a refresh token (RFC 6749, section 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from warmtoken.cache.lookup_keys import Slot
+from warmtoken.cache.vault import CachedRefreshToken, Replacing
+from warmtoken.errors import CacheError, ServiceError, UiRequiredError
+from warmtoken.flows.context import Context, Stopwatch
+from warmtoken.flows.effects import Call, Detach, Flow
+from warmtoken.flows.metadata import provider_metadata, send
+from warmtoken.flows.replies import Asked, take_in
+from warmtoken.flows.requests import TokenRequest, new_correlation_id
+from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
+from warmtoken.protocol.authority import Authority
+from warmtoken.protocol.claims import merge_claims
+from warmtoken.protocol.scopes import RESERVED
+from warmtoken.protocol.token_reply import parse_token_reply
+from warmtoken.protocol.token_request import refresh_request, secrets_of
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A user's token to be had by the refresh token in the cache, and why."""
+
+    account: Account
+    authority: Authority
+    slot: Slot
+    request: TokenRequest
+    reason: CacheRefreshReason
+    watch: Stopwatch
+
+
+def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult]:
+    """Redeem the account's refresh token; the caller sees to it that nobody else does at the same time.
+
+    Raises UiRequiredError where there is none or the provider takes it no more.
+    """
+    yield Call(context.vault.save_unsaved)
+    found = context.vault.find_refresh_token(renewal.slot.owner)
+    if found is None:
+        raise UiRequiredError(
+            "no_tokens_found",
+            "expected a refresh token of this account in the cache, found none; sign in interactively",
+            classification="acquire_token_silent_failed",
+            correlation_id=renewal.request.correlation_id,
+        )
+    try:
+        return (yield from _redeem(context, renewal, found))
+    except UiRequiredError as error:
+        newer = context.vault.find_refresh_token(renewal.slot.owner)
+        if newer is not None and newer.record.secret != found.record.secret:
+            return (yield from _redeem(context, renewal, newer))  # a sign-in replaced it while we asked
+        if _is_dead(error, renewal.authority):
+            yield from _forget(context, found)
+        raise
+
+
+def _forget(context: Context, dead: CachedRefreshToken) -> Flow[None]:
+    try:
+        yield Call(lambda: context.vault.delete_refresh_token(dead))
+    except CacheError as error:
+        import logging
+
+        logging.getLogger("warmtoken").error("a dead refresh token could not be deleted: %s", error)  # noqa: TRY400
+
+
+def _is_dead(error: UiRequiredError, authority: Authority) -> bool:
+    # Entra also says invalid_grant when this request needs more of the user; the token may serve another one.
+    if error.code != "invalid_grant" or error.claims is not None:
+        return False
+    return authority.kind == "oidc" or error.suberror in {"bad_token", "token_expired"}
+
+
+def _redeem(context: Context, renewal: Renewal, found: CachedRefreshToken) -> Flow[AuthenticationResult]:
+    asked = Asking(
+        renewal.authority,
+        renewal.request.asked,
+        renewal.request.claims,
+        new_correlation_id(renewal.request.correlation_id),
+        renewal.watch,
+        renewal.reason,
+        renewal.account,
+        Replacing(found),
+        found.record.target,
+    )
+    try:
+        return (yield from redeem(context, found.record.secret, asked))
+    except ServiceError as error:
+        if error.error == "invalid_scope" and renewal.authority.kind == "oidc":
+            raise _more_consent(error) from None
+        raise
+
+
+def _with_reserved(asked: tuple[str, ...], granted: str) -> tuple[str, ...]:
+    # Without `profile` the new id token would say less of the user than the one that it replaces.
+    reserved = (scope for scope in granted.split() if scope.casefold() in RESERVED)
+    return tuple(dict.fromkeys((*asked, *reserved)))
+
+
+def _more_consent(error: ServiceError) -> UiRequiredError:
+    # RFC 6749, section 6: a refresh may ask only for what the user has granted; a sign-in may ask for more.
+    description = f" ({error.error_description})" if error.error_description else ""
+    return UiRequiredError(
+        "invalid_scope",
+        "expected the user's grant to cover the scopes, the identity provider says that it does not"
+        f"{description}; sign in interactively with these scopes",
+        classification="consent_required",
+        error_description=error.error_description,
+        correlation_id=error.correlation_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What to redeem a refresh token for.
+
+    `account` is None where the token came from another library; `granted` is what it stands for, as far as is known.
+    """
+
+    authority: Authority
+    scopes: tuple[str, ...]
+    claims: str | None
+    correlation_id: str
+    watch: Stopwatch
+    reason: CacheRefreshReason = "not_applicable"
+    account: Account | None = None
+    replacing: Replacing | None = None
+    granted: str = ""
+
+
+def import_refresh_token(context: Context, refresh_token: str, request: TokenRequest) -> Flow[AuthenticationResult]:
+    """Redeem a refresh token that another library got, and keep what it brings."""
+    if not isinstance(refresh_token, str) or not refresh_token:
+        raise ValueError("expected refresh_token to be a str that is not empty")
+    asking = Asking(context.authority, request.asked, None, new_correlation_id(request.correlation_id), Stopwatch())
+    result: AuthenticationResult = yield Detach(redeem(context, refresh_token, asking))
+    return result
+
+
+def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[AuthenticationResult]:
+    """Send one refresh request and take its reply in."""
+    metadata = yield from provider_metadata(context, asking.authority, asking.watch)
+    sent_at = context.now()
+    request = refresh_request(
+        context.request(asking.authority, metadata, asking.correlation_id),
+        refresh_token,
+        _with_reserved(asking.scopes, asking.granted),
+        claims=merge_claims(asking.claims, context.client_capabilities),
+    )
+    response = yield from send(request, asking.watch)
+    reply = parse_token_reply(response, correlation_id=asking.correlation_id, secrets=secrets_of(request))
+    asked = Asked(
+        asking.authority,
+        metadata,
+        asking.scopes,
+        asking.correlation_id,
+        sent_at,
+        asking.watch,
+        asking.reason,
+        asking.account,
+        source="refresh_token" if asking.account is None else asking.account.account_source,
+        replacing=asking.replacing,
+        imported=refresh_token if asking.account is None else None,
+    )
+    return (yield from take_in(context, asked, reply))

@@ -1,0 +1,186 @@
+"""Takes a token reply in: checks it, writes it to the cache, makes the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from warmtoken.cache.records import AccessTokenRecord, AccountRecord, AppRecord, IdTokenRecord, RefreshTokenRecord
+from warmtoken.cache.vault import NewTokens, Replacing
+from warmtoken.errors import CacheError, ClientError
+from warmtoken.flows.context import Context, Stopwatch
+from warmtoken.flows.effects import Call, Flow
+from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason, ResultMetadata
+from warmtoken.protocol.accounts import account_from
+from warmtoken.protocol.authority import Authority
+from warmtoken.protocol.discovery import ProviderMetadata
+from warmtoken.protocol.id_token import check_id_token
+from warmtoken.protocol.scopes import lookup_scopes
+from warmtoken.protocol.token_reply import TokenReply
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a token reply answers.
+
+    `sent_at` is the Unix time before the request went out, from which lifetimes count. `account` is the user it must
+    be for, None for whoever signed in; `source` says how the user signed in. `imported` is a refresh token that is
+    not in the cache yet; it is kept where the reply brings no other.
+    """
+
+    authority: Authority
+    metadata: ProviderMetadata
+    scopes: tuple[str, ...]
+    correlation_id: str
+    sent_at: float
+    watch: Stopwatch
+    reason: CacheRefreshReason = "not_applicable"
+    account: Account | None = None
+    nonce: str | None = None
+    source: str = ""
+    replacing: Replacing | None = None
+    for_user: bool = True
+    imported: str | None = None
+
+
+def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[AuthenticationResult]:
+    """Check a reply, write it in one commit, and return its result.
+
+    Where it cannot be written the caller gets the token all the same, and a warning is logged. Raises ProtocolError
+    for a reply that does not fit what was asked.
+    """
+    claims = _checked_claims(context, asked, reply)
+    account = _account(asked, reply, claims) if asked.for_user else None
+    new = _new_tokens(context, asked, reply, claims, account)
+    yield from _save(lambda: context.vault.save(new))
+    return _result(asked, reply, new.access_token, account)
+
+
+def _checked_claims(context: Context, asked: Asked, reply: TokenReply) -> dict[str, Any]:
+    if reply.id_token is None or not asked.for_user:
+        return {}
+    return check_id_token(
+        reply.id_token,
+        issuer=asked.metadata.issuer,
+        client_id=context.client.client_id,
+        now=context.now(),
+        nonce=asked.nonce,
+    )
+
+
+def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account:
+    known = asked.account
+    if known is not None and asked.nonce is None and not claims and reply.client_info is None:
+        return known  # a refresh need not bring an id token (OpenID Connect Core, section 12.2)
+    account = account_from(reply, claims, asked.authority, source=asked.source)
+    if known is not None and account.home_account_id.lower() != known.home_account_id.lower():
+        raise ClientError(
+            "user_mismatch",
+            "expected tokens of the account that was asked for, got another user's; nothing was stored. "
+            "Sign in with the right account",
+            correlation_id=asked.correlation_id,
+        )
+    return account if known is None else _with_names_of(known, account)
+
+
+def _with_names_of(known: Account, account: Account) -> Account:
+    # The id token of a refresh may leave out claims that the sign-in's had (OpenID Connect Core, section 12.2).
+    return replace(account, username=account.username or known.username, name=account.name or known.name)
+
+
+def _new_tokens(
+    context: Context, asked: Asked, reply: TokenReply, claims: dict[str, Any], account: Account | None
+) -> NewTokens:
+    user = account.home_account_id if account else ""
+    realm = _realm(asked.authority, claims, account)
+    slot = context.slot(user or None, asked.authority.with_tenant(realm) if realm else asked.authority)
+    granted = reply.scopes if reply.scopes is not None else asked.scopes
+    now = int(asked.sent_at)
+    names = (user, asked.authority.environment, context.client.client_id)
+    return NewTokens(
+        slot,
+        lookup_scopes(granted),
+        AccessTokenRecord(
+            *names,
+            slot.realm,
+            " ".join(granted),
+            reply.access_token,
+            now,
+            now + reply.expires_in,
+            now + reply.refresh_in if reply.refresh_in else 0,
+            reply.token_type,
+            local_account_id=account.local_account_id if account else "",
+        ),
+        _refresh_token(reply.refresh_token or asked.imported, names, granted, now) if account else None,
+        IdTokenRecord(*names, slot.realm, reply.id_token) if account and reply.id_token else None,
+        _account_record(account, slot.realm, asked.authority) if account else None,
+        AppRecord(names[2], names[1], reply.family_id) if reply.family_id else None,
+        asked.replacing,
+    )
+
+
+def _realm(authority: Authority, claims: dict[str, Any], account: Account | None) -> str:
+    # MSAL.NET: the tenant that was asked for, else the one that the id token names.
+    if authority.kind != "entra":
+        return ""
+    if not authority.is_tenantless:
+        return authority.tenant
+    return str(claims.get("tid") or (account.tenant_id if account else ""))
+
+
+def _refresh_token(
+    secret: str | None, names: tuple[str, str, str], granted: tuple[str, ...], now: int
+) -> RefreshTokenRecord | None:
+    if secret is None:
+        return None  # the old one stays good (RFC 6749, section 6)
+    return RefreshTokenRecord(*names, secret, " ".join(granted), last_modification_time=now)
+
+
+def _account_record(account: Account, realm: str, authority: Authority) -> AccountRecord:
+    kind = "MSSTS" if authority.kind == "entra" else "OIDC"
+    return AccountRecord(
+        account.home_account_id,
+        account.environment,
+        realm,
+        account.local_account_id,
+        account.username,
+        account.name,
+        kind,
+        account.account_source,
+    )
+
+
+def _save(save: Callable[[], None]) -> Flow[None]:
+    try:
+        yield Call(save)
+    except (CacheError, ClientError) as error:  # full, locked, or closed meanwhile
+        import logging
+
+        logging.getLogger("warmtoken").error("a token could not be stored: %s", error)  # noqa: TRY400
+
+
+def _result(
+    asked: Asked, reply: TokenReply, record: AccessTokenRecord, account: Account | None
+) -> AuthenticationResult:
+    metadata = ResultMetadata(
+        "identity_provider",
+        asked.reason,
+        "none",
+        record.refresh_on or None,
+        asked.watch.total_ms(),
+        asked.watch.http_ms,
+        asked.metadata.token_endpoint,
+    )
+    return AuthenticationResult(
+        record.secret,
+        record.expires_on,
+        tuple(record.target.split()),
+        record.token_type,
+        account,
+        reply.id_token,
+        record.realm,
+        record.local_account_id,
+        asked.correlation_id,
+        metadata,
+    )

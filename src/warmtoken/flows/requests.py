@@ -1,0 +1,135 @@
+"""What a program asked for, checked and settled, as the flows take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import isfinite
+
+from warmtoken.flows.context import Remember
+from warmtoken.models import Account, DeviceCode
+from warmtoken.protocol.scopes import check_scopes
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A request for a token without the user; `min_validity` is in seconds.
+
+    Raises TypeError and ValueError where an argument is of the wrong type or out of range.
+    """
+
+    scopes: Iterable[str]
+    account: Account | None = None
+    login_hint: str | None = None
+    tenant_id: str | None = None
+    force_refresh: bool = False
+    claims: str | None = None
+    min_validity: float | None = None
+    correlation_id: str | None = None
+    remember: Remember | None = None
+    asked: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", check_scopes(self.scopes))
+        if not isinstance(self.scopes, list | tuple):
+            object.__setattr__(self, "scopes", self.asked)  # an iterator has been used up
+        if self.account is not None and not isinstance(self.account, Account):
+            raise TypeError(f"expected account to be an Account or None, got {type(self.account).__name__}")
+        check_text("login_hint", self.login_hint)
+        check_text("tenant_id", self.tenant_id)
+        check_text("claims", self.claims)
+        check_correlation_id(self.correlation_id)
+        check_seconds("min_validity", self.min_validity)
+
+    @property
+    def bypasses_cache(self) -> bool:
+        """Whether a cached access token must not be served; client capabilities alone do not matter (MSAL.NET)."""
+        return self.force_refresh or self.claims is not None
+
+
+@dataclass(frozen=True, slots=True)
+class InteractiveRequest:
+    """A request for a token with the user's help; `open_browser` gets the URL (None: the system's).
+
+    `timeout` is in seconds. `account` is the user who must sign in, None for any.
+    """
+
+    scopes: Iterable[str]
+    open_browser: Callable[[str], object] | None = None
+    login_hint: str | None = None
+    prompt: str | None = None
+    claims: str | None = None
+    timeout: float = 300.0
+    correlation_id: str | None = None
+    account: Account | None = None
+    asked: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", check_scopes(self.scopes))
+        if self.open_browser is not None and not callable(self.open_browser):
+            raise TypeError(f"expected open_browser to be callable, got {type(self.open_browser).__name__}")
+        check_text("login_hint", self.login_hint)
+        check_text("prompt", self.prompt)
+        check_text("claims", self.claims)
+        check_correlation_id(self.correlation_id)
+        check_seconds("timeout", self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCodeRequest:
+    """A request for a token of a user who signs in on another device; `on_user_code` shows what to do there.
+
+    `timeout` is in seconds, None for as long as the code lasts. `account` is the user who must sign in, None for any.
+    """
+
+    scopes: Iterable[str]
+    on_user_code: Callable[[DeviceCode], object]
+    claims: str | None = None
+    timeout: float | None = None
+    correlation_id: str | None = None
+    account: Account | None = None
+    asked: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", check_scopes(self.scopes))
+        if not callable(self.on_user_code):
+            raise TypeError(f"expected on_user_code to be callable, got {type(self.on_user_code).__name__}")
+        check_text("claims", self.claims)
+        check_correlation_id(self.correlation_id)
+        check_seconds("timeout", self.timeout)
+
+
+def new_correlation_id(given: str | None) -> str:
+    """Return the caller's correlation id, or a new one."""
+    if given is not None:
+        return given
+    import uuid
+
+    return str(uuid.uuid4())
+
+
+def check_text(name: str, value: object) -> None:
+    """Refuse what is neither None nor a str with something in it."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        raise TypeError(f"expected {name} to be a str or None, got {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"expected {name} to have something in it, got an empty or blank str; leave it out instead")
+
+
+def check_correlation_id(value: str | None) -> None:
+    """Refuse what cannot stand in a header; before others wait for the same request."""
+    check_text("correlation_id", value)
+    if value is not None and not (value.isascii() and value.isprintable()):
+        raise ValueError("expected correlation_id to be printable ASCII characters, such as a UUID")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Refuse what is neither None nor a finite number of seconds that is not negative."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected {name} to be a number of seconds or None, got {type(value).__name__}")
+    if not isfinite(value) or value < 0:
+        raise ValueError(f"expected {name} to be a number of seconds that is not negative, got {value}")

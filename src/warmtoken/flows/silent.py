@@ -1,0 +1,67 @@
+"""Acquires a user's token without the user: from the cache, else by the refresh token."""
+
+from __future__ import annotations
+
+from warmtoken.errors import UiRequiredError
+from warmtoken.flows.accounts import account_with_hint
+from warmtoken.flows.context import Context, Stopwatch, open_cache
+from warmtoken.flows.effects import Flow
+from warmtoken.flows.requests import TokenRequest
+from warmtoken.flows.search import Search, find_or_fetch
+from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
+from warmtoken.protocol.authority import Authority, request_authority
+
+
+def acquire_silent(context: Context, request: TokenRequest) -> Flow[AuthenticationResult]:
+    """Return a token for the request's account (MSAL.NET's AcquireTokenSilent).
+
+    Raises UiRequiredError where only the user can help, with MSAL's codes.
+    """
+    watch = Stopwatch()
+    account = yield from _resolve_account(context, request)
+    yield from open_cache(context)
+    authority = request_authority(context.authority, account.home_account_id, request.tenant_id)
+    search = Search(context, request, context.slot(account.home_account_id, authority), account, watch)
+    return (
+        yield from find_or_fetch(
+            search,
+            lambda: context.vault.keys.refresh_token(search.slot.owner),
+            lambda reason: _renew(search, account, authority, reason),
+        )
+    )
+
+
+def _renew(
+    search: Search, account: Account, authority: Authority, reason: CacheRefreshReason
+) -> Flow[AuthenticationResult]:
+    # Imported where it is needed: a process that finds its token in the cache never comes here.
+    from warmtoken.flows.refresh import Renewal, renew
+
+    renewal = Renewal(account, authority, search.slot, search.request, reason, search.watch)
+    return (yield from renew(search.context, renewal))
+
+
+def _resolve_account(context: Context, request: TokenRequest) -> Flow[Account]:
+    if request.account is not None:
+        return _own_account(context, request.account, request.correlation_id)
+    if request.login_hint is not None:
+        return (yield from account_with_hint(context, request.login_hint))
+    raise UiRequiredError(
+        "user_null",
+        "expected an account or a login hint, got neither; pass one of get_accounts(), or sign in interactively",
+        classification="acquire_token_silent_failed",
+        correlation_id=request.correlation_id,
+    )
+
+
+def _own_account(context: Context, account: Account, correlation_id: str | None) -> Account:
+    # Ids are unique within an issuer only: another issuer's user must not get the tokens of ours with the same id.
+    if context.authority.issues_for(account.environment):
+        return account
+    raise UiRequiredError(
+        "no_tokens_found",
+        f"expected an account of {context.authority.environment}, got one of {account.environment}; "
+        "pass one of this application's get_accounts(), or sign in interactively",
+        classification="acquire_token_silent_failed",
+        correlation_id=correlation_id,
+    )

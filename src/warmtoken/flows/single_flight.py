@@ -1,0 +1,107 @@
+"""One fetch of a token per host: threads and tasks wait for a flight, processes for a lock."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from warmtoken.cache.flights import Flight
+from warmtoken.cache.vault import Vault
+from warmtoken.errors import CacheLockedError
+from warmtoken.flows.effects import Detach, Flow, Join, Sleep
+
+T = TypeVar("T")
+
+DEADLINE = 35.0  # seconds: the provider's 30, and time to write the reply
+_POLL = (0.005, 0.05)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Generic[T]):
+    """Something to be fetched once.
+
+    `key` is what must not be used twice at the same time (a refresh token, a client's token); `need` tells apart
+    fetches for the same key. `look` returns what is wanted if the cache has it by now; `fetch` gets it from the
+    provider, and has committed it when it returns.
+    """
+
+    key: bytes
+    need: Hashable
+    look: Callable[[], T | None]
+    fetch: Callable[[], Flow[T]]
+
+
+def fetch_once(vault: Vault, wanted: Fetch[T]) -> Flow[T]:
+    """Return what `wanted.look` finds in the cache, or else what `wanted.fetch` gets, while all others wait.
+
+    Others that need the same get the same, also the same error. Raises CacheLockedError where another process
+    has been fetching for 35 s.
+    """
+    deadline = time.monotonic() + DEADLINE
+    flights = vault.shared.flights
+    while True:
+        flight, leading = flights.join(wanted.key, wanted.need)
+        if leading:
+            led: T = yield Detach(_lead(vault, wanted, flight, deadline))
+            return led
+        yield Join(flight, max(0.0, deadline - time.monotonic()))
+        found = _shared_outcome(flight, wanted) or wanted.look()
+        if found is not None:
+            return found
+        _check_deadline(deadline)
+
+
+def _shared_outcome(flight: Flight, wanted: Fetch[T]) -> T | None:
+    if flight.need != wanted.need:
+        return None
+    if flight.error is not None:
+        raise copy.copy(flight.error)
+    shared: T | None = flight.result
+    return shared
+
+
+def _lead(vault: Vault, wanted: Fetch[T], flight: Flight, deadline: float) -> Flow[T]:
+    try:
+        flight.result = result = yield from _fetch_in_turn(vault, wanted, deadline)
+    except Exception as error:
+        flight.error = error
+        raise
+    finally:
+        vault.shared.flights.land(wanted.key)
+    return result
+
+
+def _fetch_in_turn(vault: Vault, wanted: Fetch[T], deadline: float) -> Flow[T]:
+    locks, offset = vault.shared.locks, vault.keys.lock_offset(wanted.key)
+    seen = vault.newest
+    while not locks.try_lock(offset):
+        if vault.newest != seen:
+            seen = vault.newest
+            found = wanted.look()
+            if found is not None:
+                return found
+        _check_deadline(deadline)
+        yield Sleep(_jittered())
+    try:
+        # Whoever had the lock before may have written what is wanted.
+        found = wanted.look()
+        return found if found is not None else (yield from wanted.fetch())
+    finally:
+        locks.unlock(offset)
+
+
+def _jittered() -> float:
+    import random
+
+    return random.uniform(*_POLL)
+
+
+def _check_deadline(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise CacheLockedError(
+            "refresh_lock_timeout",
+            f"expected whoever fetches this token to end within {DEADLINE:.0f} s, but it did not; try again",
+        )
