@@ -1,0 +1,71 @@
+"""The applications for asyncio: the same names and arguments as in `warmtoken`, to be awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+from warmtoken import _engine
+from warmtoken.core import ClientApplication, ConfidentialClient, Lookup, PublicClient
+from warmtoken.default_transport import AsyncDefaultTransport
+from warmtoken.flows.async_driver import drive
+from warmtoken.flows.effects import Flow
+from warmtoken.models import Account, AuthenticationResult
+from warmtoken.transport import AsyncTransport
+
+__all__ = ["ConfidentialClientApplication", "PublicClientApplication"]
+
+_Token = Coroutine[Any, Any, AuthenticationResult]
+_Accounts = Coroutine[Any, Any, list[Account]]
+_Account = Coroutine[Any, Any, Account | None]
+_Nothing = Coroutine[Any, Any, None]
+
+
+async def _ready(result: AuthenticationResult) -> AuthenticationResult:
+    return result
+
+
+class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, AsyncTransport]):
+    _own_transport: AsyncDefaultTransport | None = None
+    _transport: AsyncTransport
+
+    def _use(self, transport: AsyncTransport | None) -> None:
+        if transport is None:
+            transport = self._own_transport = AsyncDefaultTransport()
+        self._transport = transport
+
+    def _run(self, flow: Flow[Any]) -> Awaitable[Any]:
+        return drive(flow, self._transport)
+
+    def _hit_path(self, view: _engine.View) -> Lookup:
+        find = view.lookup
+
+        def lookup(scopes: Any, account: Any, variant: str | None) -> Any:
+            hit = find(scopes, account, variant)
+            return None if hit is None else _ready(hit)
+
+        return lookup
+
+    async def aclose(self) -> None:
+        """Close the connections to the provider; the cache stays open for others."""
+        if self._own_transport is not None:
+            await self._own_transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class PublicClientApplication(PublicClient[_Token, _Accounts, _Account, _Nothing, AsyncTransport], _Awaiting):
+    """The asynchronous twin of `warmtoken.PublicClientApplication`: each method returns a coroutine."""
+
+
+class ConfidentialClientApplication(
+    ConfidentialClient[_Token, _Accounts, _Account, _Nothing, AsyncTransport], _Awaiting
+):
+    """The asynchronous twin of `warmtoken.ConfidentialClientApplication`: each method returns a coroutine."""

@@ -1,0 +1,333 @@
+"""The applications' methods, defined once for both worlds: arguments, the hit path, which flow runs.
+
+What a method returns depends on how flows are run: the result itself in `application`, an awaitable in `aio`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+from warmtoken import _engine
+from warmtoken.cache.token_cache import TokenCache
+from warmtoken.flows.accounts import find_account, list_accounts, remove_account
+from warmtoken.flows.context import Context, Remember
+from warmtoken.flows.effects import Flow
+from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest, check_seconds
+from warmtoken.flows.silent import acquire_silent
+from warmtoken.models import Account, ClientCredential, DeviceCode
+from warmtoken.protocol.authority import parse_authority
+from warmtoken.protocol.client_authentication import Client
+
+DEFAULT_AUTHORITY = "https://login.microsoftonline.com/common"
+
+TokenT = TypeVar("TokenT")
+AccountsT = TypeVar("AccountsT")
+AccountT = TypeVar("AccountT")
+NothingT = TypeVar("NothingT")
+TransportT = TypeVar("TransportT")
+
+Lookup = Callable[[Any, Any, str | None], Any]
+
+
+class ClientApplication(Generic[TokenT, AccountsT, AccountT, NothingT, TransportT]):
+    """One client at one authority, with its window on the cache. Making one costs no request and opens no file."""
+
+    def __init__(
+        self,
+        client_id: str,
+        credential: ClientCredential | None,
+        authority: str,
+        cache: TokenCache | None,
+        client_capabilities: Sequence[str],
+        expiry_margin: float | None,
+    ) -> None:
+        _check_client(client_id, credential, cache, client_capabilities)
+        check_seconds("expiry_margin", expiry_margin)
+        self._context = Context(
+            Client(client_id, credential),
+            parse_authority(authority),
+            cache if cache is not None else TokenCache(),
+            tuple(client_capabilities),
+            expiry_margin,
+        )
+        # Results for users and for the client itself lie apart: no request for one can hit the other's.
+        # Until the first result has been kept, which opens a compiled view, lookups find nothing.
+        self._users: _engine.View | None = None
+        self._own: _engine.View | None = None
+        self._lookup: Lookup = _find_nothing
+        self._lookup_own: Lookup = _find_nothing
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._context.client.client_id!r}, authority={self._context.authority.url!r})"
+
+    @property
+    def cache(self) -> TokenCache:
+        """The token cache of this application."""
+        return self._context.cache
+
+    def _use(self, transport: TransportT | None) -> None:
+        raise NotImplementedError
+
+    def _run(self, flow: Flow[Any]) -> Any:
+        raise NotImplementedError
+
+    def _hit_path(self, view: _engine.View) -> Lookup:
+        raise NotImplementedError
+
+    def _view_of_users(self) -> _engine.View:
+        if self._users is None or not self._users.is_live:
+            self._users = self._context.cache.view()
+            self._lookup = self._hit_path(self._users)
+        return self._users
+
+    def _view_of_own(self) -> _engine.View:
+        if self._own is None or not self._own.is_live:
+            self._own = self._context.cache.view()
+            self._lookup_own = self._hit_path(self._own)
+        return self._own
+
+    def get_accounts(self, username: str | None = None) -> AccountsT:
+        """Return the accounts that signed in to this client, by username; `username` is compared without case.
+
+        Raises CacheError where the cache cannot be opened.
+        """
+        accounts: AccountsT = self._run(list_accounts(self._context, username))
+        return accounts
+
+    def get_account(self, home_account_id: str) -> AccountT:
+        """Return the account with this id, or None."""
+        account: AccountT = self._run(find_account(self._context, home_account_id))
+        return account
+
+    def remove_account(self, account: Account) -> NothingT:
+        """Sign an account out of this client: delete its tokens in one commit, for all processes.
+
+        The user's session at the identity provider stays. Raises CacheError where the cache cannot be written.
+        """
+        nothing: NothingT = self._run(remove_account(self._context, account))
+        return nothing
+
+    def acquire_token_silent(
+        self,
+        scopes: Iterable[str],
+        account: Account | None = None,
+        *,
+        login_hint: str | None = None,
+        tenant_id: str | None = None,
+        force_refresh: bool = False,
+        claims: str | None = None,
+        min_validity: float | None = None,
+        correlation_id: str | None = None,
+    ) -> TokenT:
+        """Return an access token without the user: from the cache, else by the refresh token.
+
+        A token serves if its scopes cover those asked for. `claims` (a claims challenge) and `force_refresh` bypass
+        cached access tokens; `min_validity` is the number of seconds that the token must last at least. Raises
+        UiRequiredError where the user must sign in (`user_null`, `no_tokens_found`, `invalid_grant` …), ServiceError,
+        ProtocolError and TransportError where the provider fails, CacheError where the cache does. Follows MSAL.NET's
+        AcquireTokenSilent.
+        """
+        if not force_refresh and claims is None and min_validity is None and correlation_id is None:
+            hit: TokenT | None = self._lookup(scopes, account, tenant_id)
+            if hit is not None:
+                return hit
+        keep = _keep(self._view_of_users, scopes, tenant_id)
+        request = TokenRequest(
+            scopes, account, login_hint, tenant_id, force_refresh, claims, min_validity, correlation_id, keep
+        )
+        token: TokenT = self._run(acquire_silent(self._context, request))
+        return token
+
+    def acquire_token_by_refresh_token(self, refresh_token: str, scopes: Iterable[str]) -> TokenT:
+        """Redeem a refresh token of another library and keep what it brings, such as its account.
+
+        Raises UiRequiredError where the provider takes the token no more.
+        """
+        from warmtoken.flows.refresh import import_refresh_token
+
+        token: TokenT = self._run(import_refresh_token(self._context, refresh_token, TokenRequest(scopes)))
+        return token
+
+
+class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, TransportT]):
+    """A program on its user's device: it cannot keep a secret, and its user signs in with a browser.
+
+    `authority` is a URL: Microsoft Entra hosts get Entra's rules, any other issuer is discovered (OpenID Connect
+    Discovery 1.0). `cache` None is the user's own shared cache. `transport` None is httpx2. `expiry_margin` is in
+    seconds; None is 300, but at most a tenth of a token's lifetime. `redirect_path` is the path of the redirect URI
+    that the client has registered on 127.0.0.1 (any port); None is "/", and http://localhost at Microsoft Entra.
+    Making one costs no request. Raises TypeError and ValueError for arguments that cannot be.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        authority: str = DEFAULT_AUTHORITY,
+        cache: TokenCache | None = None,
+        transport: TransportT | None = None,
+        client_capabilities: Sequence[str] = (),
+        expiry_margin: float | None = None,
+        redirect_path: str | None = None,
+    ) -> None:
+        super().__init__(client_id, None, authority, cache, client_capabilities, expiry_margin)
+        self._redirect_to(redirect_path)
+        self._use(transport)
+
+    def _redirect_to(self, path: str | None) -> None:
+        if path is not None and not isinstance(path, str):
+            raise TypeError(f"expected redirect_path to be a str or None, got {type(path).__name__}")
+        if path and (not path.startswith("/") or not path.isascii() or set(path) & set("?# \\")):
+            raise ValueError(f'expected redirect_path to be a path such as "/callback", got {path!r}')
+        self._context.redirect_path = path
+
+    def acquire_token_interactive(
+        self,
+        scopes: Iterable[str],
+        *,
+        login_hint: str | None = None,
+        prompt: str | None = None,
+        claims: str | None = None,
+        open_browser: Callable[[str], object] | None = None,
+        timeout: float = 300,
+        correlation_id: str | None = None,
+    ) -> TokenT:
+        """Sign the user in with the browser and return an access token (RFC 8252, RFC 7636).
+
+        `open_browser` gets the URL; None is the system browser. `timeout` is in seconds. Raises ClientError where
+        nobody comes back in time (`authentication_timeout`), the user refuses (`access_denied`) or there is no browser
+        (`no_browser`), ServiceError and ProtocolError where the provider or the redirect is not right.
+        """
+        from warmtoken.flows.authorization_code import acquire_interactive
+
+        request = InteractiveRequest(scopes, open_browser, login_hint, prompt, claims, timeout, correlation_id)
+        token: TokenT = self._run(acquire_interactive(self._context, request))
+        return token
+
+    def acquire_token_by_device_code(
+        self,
+        scopes: Iterable[str],
+        *,
+        on_user_code: Callable[[DeviceCode], object],
+        claims: str | None = None,
+        timeout: float | None = None,
+        correlation_id: str | None = None,
+    ) -> TokenT:
+        """Sign the user in on another device, where they enter a code, and return an access token (RFC 8628).
+
+        `on_user_code` gets a DeviceCode to show; it is a plain function and may block, under asyncio in a thread.
+        `timeout` is in seconds, None for as long as the code lasts. Raises ClientError where nobody enters the code
+        in time (`authentication_timeout`), the user refuses (`access_denied`) or the provider has no such flow
+        (`device_code_not_supported`), ServiceError, ProtocolError and TransportError where the provider fails.
+        """
+        from warmtoken.flows.device_code import acquire_by_device_code
+
+        request = DeviceCodeRequest(scopes, on_user_code, claims, timeout, correlation_id)
+        token: TokenT = self._run(acquire_by_device_code(self._context, request))
+        return token
+
+    def acquire_token(
+        self,
+        scopes: Iterable[str],
+        account: Account | None = None,
+        *,
+        fallback: Literal["interactive", "device_code"] = "interactive",
+        open_browser: Callable[[str], object] | None = None,
+        on_user_code: Callable[[DeviceCode], object] | None = None,
+        timeout: float = 300,
+    ) -> TokenT:
+        """Return an access token, silently if that is possible, else by asking the user: the pattern in one call.
+
+        `account` None is the one that is signed in; where there are several, ClientError (`multiple_accounts`) asks
+        to pass one. `fallback` says how the user is asked: with the browser, or on another device with
+        `on_user_code`. Raises what acquire_token_interactive or acquire_token_by_device_code raise, and CacheError.
+        """
+        _check_fallback(fallback, on_user_code)
+        hit: TokenT | None = self._lookup(scopes, account, None)
+        if hit is not None:
+            return hit
+        request = TokenRequest(scopes, account, remember=_keep(self._view_of_users, scopes, None))
+        ask: InteractiveRequest | DeviceCodeRequest
+        if fallback == "device_code" and on_user_code is not None:
+            ask = DeviceCodeRequest(request.asked, on_user_code, timeout=timeout)
+        else:
+            ask = InteractiveRequest(request.asked, open_browser, timeout=timeout)
+        from warmtoken.flows.recommended import acquire
+
+        token: TokenT = self._run(acquire(self._context, request, ask))
+        return token
+
+
+class ConfidentialClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, TransportT]):
+    """A service that can keep a credential; the other arguments are PublicClientApplication's."""
+
+    def __init__(
+        self,
+        client_id: str,
+        *,
+        credential: ClientCredential,
+        authority: str = DEFAULT_AUTHORITY,
+        cache: TokenCache | None = None,
+        transport: TransportT | None = None,
+        client_capabilities: Sequence[str] = (),
+        expiry_margin: float | None = None,
+    ) -> None:
+        super().__init__(client_id, credential, authority, cache, client_capabilities, expiry_margin)
+        self._use(transport)
+
+    def acquire_token_for_client(
+        self,
+        scopes: Iterable[str],
+        *,
+        tenant_id: str | None = None,
+        force_refresh: bool = False,
+        claims: str | None = None,
+        min_validity: float | None = None,
+        correlation_id: str | None = None,
+    ) -> TokenT:
+        """Return an access token of the service itself: from the cache, else with its credential.
+
+        Raises ServiceError, ProtocolError and TransportError where the provider fails (RFC 6749, section 4.4), and
+        CacheError where the cache does.
+        """
+        if not force_refresh and claims is None and min_validity is None and correlation_id is None:
+            hit: TokenT | None = self._lookup_own(scopes, None, tenant_id)
+            if hit is not None:
+                return hit
+        keep = _keep(self._view_of_own, scopes, tenant_id)
+        request = TokenRequest(scopes, None, None, tenant_id, force_refresh, claims, min_validity, correlation_id, keep)
+        from warmtoken.flows.client_credentials import acquire_for_client
+
+        token: TokenT = self._run(acquire_for_client(self._context, request))
+        return token
+
+
+def _check_client(client_id: object, credential: object, cache: object, client_capabilities: object) -> None:
+    if not isinstance(client_id, str):
+        raise TypeError(f"expected client_id to be a str, got {type(client_id).__name__}")
+    if not client_id.strip():
+        raise ValueError("expected client_id to have something in it, got an empty or blank str")
+    if credential is not None and not isinstance(credential, ClientCredential):
+        raise TypeError(f'expected credential such as ClientSecret("..."), got {type(credential).__name__}')
+    if cache is not None and not isinstance(cache, TokenCache):
+        raise TypeError(f"expected cache to be a TokenCache or None, got {type(cache).__name__}")
+    if not isinstance(client_capabilities, list | tuple):
+        raise TypeError(
+            f'expected client_capabilities to be a list such as ["cp1"], got {type(client_capabilities).__name__}'
+        )
+
+
+def _check_fallback(fallback: object, on_user_code: object) -> None:
+    if fallback not in ("interactive", "device_code"):
+        raise ValueError(f'expected fallback to be "interactive" or "device_code", got {fallback!r}')
+    if fallback == "device_code" and on_user_code is None:
+        raise ValueError('expected on_user_code with fallback="device_code", a function that shows the code; got None')
+
+
+def _find_nothing(scopes: object, account: object, variant: str | None) -> None:
+    return None
+
+
+def _keep(view: Callable[[], _engine.View], scopes: Iterable[str], tenant_id: str | None) -> Remember | None:
+    return Remember(view, scopes, tenant_id) if isinstance(scopes, list | tuple) else None
