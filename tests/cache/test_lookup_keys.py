@@ -1,0 +1,109 @@
+"""Different requests have different keys; those that differ in case have the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from warmtoken.cache.lookup_keys import FILE_ID_KEY, KEYRING_KEY, LookupKeys, Owner, Slot
+
+KEYS = LookupKeys(bytes(32))
+OWNER = Owner("authority", "client", "user")
+SLOT = Slot(OWNER, "realm")
+FIELDS = st.text("ab", max_size=3)
+
+
+def all_keys(slot: Slot, scopes: tuple[str, ...], keys: LookupKeys = KEYS) -> list[bytes]:
+    owner = slot.owner
+    return [
+        keys.access_token(slot, scopes),
+        keys.refresh_token(owner),
+        keys.id_token(owner, slot.realm),
+        keys.account_in(owner, slot.realm),
+        keys.app(owner),
+        KEYRING_KEY,
+        FILE_ID_KEY,
+    ]
+
+
+def test_keys_have_32_bytes_and_differ() -> None:
+    keys = all_keys(SLOT, ("a",))
+    assert {len(key) for key in keys} == {32}
+    assert len(set(keys)) == len(keys)
+
+
+def test_keys_depend_on_the_index_key() -> None:
+    other = all_keys(SLOT, ("a",), LookupKeys(b"1" * 32))
+    assert not set(other[:5]) & set(all_keys(SLOT, ("a",))[:5])
+
+
+def test_scopes_do_not_run_into_each_other() -> None:
+    assert KEYS.access_token(SLOT, ("a", "bc")) != KEYS.access_token(SLOT, ("ab", "c"))
+    assert KEYS.access_token(SLOT, ("abc",)) != KEYS.access_token(SLOT, ("a", "bc"))
+    assert KEYS.access_token(SLOT, ()) != KEYS.access_token(SLOT, ("",))
+    assert KEYS.partition(Owner("a", "bc", "d")) != KEYS.partition(Owner("ab", "c", "d"))
+    assert KEYS.partition(Owner("a", "b", "")) != KEYS.partition(Owner("a", "b"))
+
+
+@given(
+    st.lists(st.tuples(FIELDS, FIELDS, st.none() | FIELDS, FIELDS, FIELDS, st.lists(FIELDS, max_size=3)), max_size=20)
+)
+def test_no_two_requests_share_a_key(requests: list[tuple[Any, ...]]) -> None:
+    asked = {(Slot(Owner(*fields[:3]), *fields[3:5]), tuple(fields[5])) for fields in requests}
+    assert len({KEYS.access_token(slot, scopes) for slot, scopes in asked}) == len(asked)
+
+
+@pytest.mark.parametrize("field", ["realm", "token_type", "key_id", "extended_key"])
+def test_each_field_of_a_slot_tells_tokens_apart(field: str) -> None:
+    other = SLOT._replace(**{field: "other"})
+    assert KEYS.access_token(other, ("a",)) != KEYS.access_token(SLOT, ("a",))
+    assert not set(KEYS.scopes(other, ("a",))) & set(KEYS.scopes(SLOT, ("a",)))
+
+
+@pytest.mark.parametrize("field", ["authority", "client_id", "home_account_id"])
+def test_each_field_of_an_owner_tells_partitions_apart(field: str) -> None:
+    other = OWNER._replace(**{field: "other"})
+    assert KEYS.partition(other) != KEYS.partition(OWNER)
+    assert KEYS.refresh_token(other) != KEYS.refresh_token(OWNER)
+    assert KEYS.account(other) != KEYS.account(OWNER)
+
+
+def test_case_does_not_matter_in_client_account_realm_and_token_type() -> None:
+    loud = Slot(Owner("authority", "CLIENT", "USER"), "REALM", "BEARER")
+    assert all_keys(loud, ("a",)) == all_keys(SLOT, ("a",))
+    assert KEYS.scopes(loud, ("a",)) == KEYS.scopes(SLOT, ("a",))
+
+
+def test_case_matters_where_it_is_a_digest() -> None:
+    for field in ("key_id", "extended_key"):
+        quiet, loud = SLOT._replace(**{field: "x"}), SLOT._replace(**{field: "X"})
+        assert KEYS.access_token(quiet, ()) != KEYS.access_token(loud, ())
+
+
+def test_all_of_an_owner_lies_under_one_prefix() -> None:
+    partition = KEYS.partition(OWNER)
+    assert len(partition) == 16
+    for key in (KEYS.access_token(SLOT, ("a",)), KEYS.refresh_token(OWNER), KEYS.id_token(OWNER, "realm")):
+        assert key.startswith(partition)
+    assert KEYS.account_in(OWNER, "realm").startswith(KEYS.account(OWNER))
+    assert KEYS.account(OWNER).startswith(KEYS.accounts(OWNER))
+    assert KEYS.accounts(OWNER._replace(home_account_id="other")) == KEYS.accounts(OWNER)
+
+
+def test_the_hash_of_the_slot_comes_before_those_of_its_scopes() -> None:
+    hashes = KEYS.scopes(SLOT, ("a", "b"))
+    assert [len(part) for part in hashes] == [8, 8, 8]
+    assert hashes[:2] == KEYS.scopes(SLOT, ("a",))
+    assert hashes[0] == KEYS.scopes(SLOT, ())[0]
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_locks_lie_behind_the_write_gate_within_a_file_offset(key: bytes) -> None:
+    assert 1 <= KEYS.lock_offset(key) <= 2**62
+
+
+def test_a_family_has_a_refresh_token_of_its_own() -> None:
+    assert KEYS.refresh_token(OWNER, "1") != KEYS.refresh_token(OWNER)

@@ -1,0 +1,126 @@
+"""A cache keeps itself in bounds: it grows when it must, and lets go of what is of no use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from isolated.support import FAR, KEY, environment, find, new_tokens, run, secret_of
+
+from warmtoken import _engine
+from warmtoken.cache.shared_store import SWEEP_GRACE
+from warmtoken.cache.token_cache import TokenCache
+from warmtoken.cache.vault import Vault
+from warmtoken.testing import Clock
+
+NOW = 2_000_000_000
+
+
+@pytest.fixture
+def clock() -> Clock:
+    clock = Clock()
+    clock.advance(NOW - clock.time())
+    return clock
+
+
+def opened(directory: Path, clock: Clock, max_bytes: int = 1 << 30) -> TokenCache:
+    return TokenCache(directory, key=KEY, clock=clock, max_bytes=max_bytes)
+
+
+def fill(vault: Vault, count: int, expires_on: int = FAR) -> None:
+    for number in range(count):
+        vault.save(new_tokens("x" * 1500, user=f"user {number}", refresh="kept", expires_on=expires_on + number))
+
+
+def test_the_map_grows_and_other_processes_follow(directory: Path) -> None:
+    """From 1 MiB, in three processes that write at the same time and read what the others wrote."""
+    script = """
+import sys
+from isolated.support import KEY, find, new_tokens
+from warmtoken.cache.token_cache import TokenCache
+vault = TokenCache(sys.argv[1], key=KEY, map_size=1 << 20).vault()
+for number in range(400):
+    user = f"{sys.argv[2]} {number}"
+    vault.save(new_tokens("x" * 3000, user=user))
+    assert find(vault, user=user) is not None
+"""
+    paths = environment()
+    paths["PYTHONPATH"] += f":{Path(__file__).parent.parent}"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(directory), name], env=paths) for name in ("a", "b", "c")
+    ]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    vault = TokenCache(directory, key=KEY, map_size=1 << 20).vault()
+    users = [f"{name} {number}" for name in "abc" for number in range(400)]
+    assert all(find(vault, user=user) is not None for user in users)
+    assert _engine.usage(vault.shared.store)[0] > 4 << 20
+
+
+def test_each_write_sweeps_a_few_expired_tokens(directory: Path, clock: Clock) -> None:
+    cache = opened(directory, clock)
+    fill(cache.vault(), 12, NOW + 100)
+    clock.advance(SWEEP_GRACE + 200)
+    cache.vault().save(new_tokens("fresh"))
+    assert cache.stats().access_tokens == 12 + 1 - 4
+    assert cache.stats().refresh_tokens == 12
+
+
+@pytest.mark.parametrize(
+    ("later", "left"), [(SWEEP_GRACE - 0.5, 300), (SWEEP_GRACE + 0.5, 299), (SWEEP_GRACE + 400, 0)]
+)
+def test_sweep_deletes_what_expired_a_while_ago_and_nothing_else(
+    directory: Path, clock: Clock, later: float, left: int
+) -> None:
+    cache = opened(directory, clock)
+    fill(cache.vault(), 300, NOW)
+    clock.advance(NOW + later - clock.time())
+    assert cache.sweep() == 300 - left
+    stats = cache.stats()
+    assert (stats.access_tokens, stats.refresh_tokens) == (left, 300)
+    assert cache.sweep() == 0
+
+
+def test_a_swept_token_leaves_no_index_behind(directory: Path, clock: Clock) -> None:
+    cache = opened(directory, clock)
+    fill(cache.vault(), 5, NOW)
+    clock.advance(SWEEP_GRACE + 100)
+    cache.sweep()
+    entries = _engine.usage(cache.vault().shared.store)[1]
+    assert [entries[db] for db in (_engine.ACCESS, _engine.SCOPE, _engine.EXPIRY)] == [0, 0, 0]
+
+
+def test_above_the_budget_the_soonest_to_expire_go_first_and_refresh_tokens_never(
+    directory: Path, clock: Clock
+) -> None:
+    cache = opened(directory, clock, max_bytes=2 << 20)
+    fill(cache.vault(), 900)
+    stats = cache.stats()
+    assert stats.used_bytes <= 2 << 20
+    assert stats.refresh_tokens == 900
+    assert 0 < stats.access_tokens < 900
+    assert stats.evicted == 900 - stats.access_tokens
+    assert secret_of(cache.vault(), user="user 899") is not None
+    assert secret_of(cache.vault(), user="user 0") is None
+
+
+def test_a_commit_that_a_killed_writer_left_unseen_is_healed(directory: Path) -> None:
+    milliseconds, heals = map(int, run("heal.py", directory).split())
+    assert heals == 1
+    assert milliseconds < 1000
+
+
+def test_stats_count_what_happens(directory: Path, clock: Clock) -> None:
+    cache = opened(directory, clock)
+    vault = cache.vault()
+    vault.save(new_tokens("secret", refresh="r", identity="i"))
+    find(vault)
+    find(vault, user="nobody")
+    stats = cache.stats()
+    assert (stats.access_tokens, stats.refresh_tokens, stats.id_tokens, stats.accounts) == (1, 1, 1, 0)
+    assert (stats.store_hits, stats.store_misses, stats.refused_records) == (1, 1, 0)
+    assert stats.newest_transaction == vault.newest
+    assert stats.reader_processes == 1
+    assert stats.used_bytes > 0
+    assert "secret" not in repr(stats)

@@ -1,0 +1,32 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from isolated.support import FileReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def pytest_configure() -> None:
+    # A shell that starts a job in the background lets it ignore Ctrl-C, and so all that the job starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """The path of a cache that is not there yet."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def file_reader() -> Iterator[FileReader]:
+    """A process that reads cache files with py-lmdb."""
+    reader = FileReader()
+    yield reader
+    reader.close()

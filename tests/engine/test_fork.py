@@ -1,0 +1,38 @@
+"""Processes made by fork and spawn, and processes that are killed; each case has an interpreter of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from isolated.support import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "child_reads_and_writes",
+        "child_of_a_child",
+        "child_of_an_unused_cache",
+        "many_children_at_once",
+        "beside_a_busy_reader",
+        "beside_a_busy_writer",
+        "beside_a_thread_that_opens",
+        "reader_slots_stay",
+        "slots_stay_when_the_child_lets_go",
+        "hits_of_the_parent_go_stale_in_the_child",
+        "a_failed_reopen_is_an_error_and_not_the_end",
+        "locks_are_not_inherited",
+        "started_by_multiprocessing",
+    ],
+)
+def test_fork(case: str, directory: Path) -> None:
+    assert run("fork_cases.py", case, directory).split() == ["ok"]
+
+
+def test_no_write_that_returned_is_lost_when_writers_are_killed(directory: Path) -> None:
+    """50 writers are killed at random; the file opens each time and every record in it verifies."""
+    assert int(run("kill_loop.py", directory, 50)) > 50

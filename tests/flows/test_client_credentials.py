@@ -1,0 +1,92 @@
+"""The client's own tokens (RFC 6749, section 4.4)."""
+
+from __future__ import annotations
+
+import pytest
+from support.world import SCOPES, World
+
+from warmtoken import ServiceError, UiRequiredError
+
+SCOPE = ["api/.default"]
+
+
+def test_a_token_is_asked_for_once_and_then_cached(world: World) -> None:
+    service = world.confidential()
+    results = [service.acquire_token_for_client(SCOPE) for _ in range(4)]
+    assert [result.metadata.cache_level for result in results] == ["none", "store", "L1", "L1"]
+    assert results[0].metadata.cache_refresh_reason == "no_cached_access_token"
+    assert len({result.access_token for result in results}) == 1
+    assert results[0].account is None
+    assert results[0].id_token is None
+    assert world.idp.counters.grants == {"client_credentials": 1}
+
+
+def test_another_object_finds_the_token_in_the_store(world: World) -> None:
+    first = world.confidential().acquire_token_for_client(SCOPE)
+    again = world.confidential(cache=world.new_cache()).acquire_token_for_client(SCOPE)
+    assert again.access_token == first.access_token
+
+
+def test_an_expired_token_is_replaced(world: World) -> None:
+    service = world.confidential()
+    first = service.acquire_token_for_client(SCOPE)
+    world.clock.advance(3600)
+    second = service.acquire_token_for_client(SCOPE)
+    assert second.access_token != first.access_token
+    assert second.metadata.cache_refresh_reason == "expired"
+
+
+def test_force_refresh_claims_and_min_validity(world: World) -> None:
+    service = world.confidential()
+    first = service.acquire_token_for_client(SCOPE)
+    forced = service.acquire_token_for_client(SCOPE, force_refresh=True)
+    challenged = service.acquire_token_for_client(SCOPE, claims='{"access_token":{}}', correlation_id="mine")
+    assert len({first.access_token, forced.access_token, challenged.access_token}) == 3
+    assert challenged.correlation_id == "mine"
+    assert service.acquire_token_for_client(SCOPE).access_token == challenged.access_token
+    assert service.acquire_token_for_client(SCOPE, min_validity=60).access_token == challenged.access_token
+
+
+def test_the_scopes_go_as_typed_without_reserved_ones(world: World) -> None:
+    world.confidential().acquire_token_for_client(SCOPE)
+    (asked,) = world.idp.token_requests
+    assert (asked.scope, asked.client_id) == ("api/.default", "service")
+
+
+def test_other_scopes_are_other_tokens(world: World) -> None:
+    service = world.confidential()
+    tokens = {service.acquire_token_for_client([scope]).access_token for scope in ("a/.default", "b/.default")}
+    assert len(tokens) == 2
+
+
+def test_the_clients_token_is_never_taken_for_a_users(world: World) -> None:
+    service = world.confidential()
+    for _ in range(3):
+        service.acquire_token_for_client(SCOPES)
+    for _ in range(2):
+        with pytest.raises(UiRequiredError, match="user_null"):
+            service.acquire_token_silent(SCOPES)
+    assert service.get_accounts() == []
+
+
+def test_a_users_token_is_never_taken_for_the_clients(world: World) -> None:
+    app = world.public("service2")
+    user = world.sign_in(app)
+    app.acquire_token_silent(SCOPES, user.account)
+    world.idp.add_client("service2", "secret-2")
+    own = world.confidential("service2", "secret-2").acquire_token_for_client(SCOPES)
+    assert own.access_token != user.access_token
+
+
+def test_a_wrong_secret_is_told_without_the_secret(world: World) -> None:
+    service = world.confidential(secret="wrong-secret-canary")
+    with pytest.raises(ServiceError) as refused:
+        service.acquire_token_for_client(SCOPE)
+    assert (refused.value.code, refused.value.status) == ("invalid_client", 401)
+    assert not refused.value.is_retryable
+    assert "canary" not in f"{refused.value}{refused.value!r}{service.application!r}"
+
+
+def test_a_plain_issuer_has_no_tenants(world: World) -> None:
+    with pytest.raises(ValueError, match="tenant"):
+        world.confidential().acquire_token_for_client(SCOPE, tenant_id="contoso.example")

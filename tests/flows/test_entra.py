@@ -1,0 +1,190 @@
+"""Microsoft Entra's rules, against scripted replies: tenants, aliases, client_info, which refusals kill a token."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from warmtoken import (
+    AuthenticationResult,
+    ClientError,
+    PublicClientApplication,
+    ServiceError,
+    TokenCache,
+    UiRequiredError,
+)
+from warmtoken.testing import Clock
+from warmtoken.transport import HttpRequest, HttpResponse
+
+HOME = "9f4880d8-80ba-4c40-97bc-f7a23c703084"
+GUEST = "3a7e1d2c-0000-4c40-97bc-f7a23c703084"
+COMMON = "https://login.microsoftonline.com/common"
+SCOPES = ["User.Read"]
+
+
+def segment(content: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+class Entra:
+    """A transport that answers as Entra's token endpoint does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.requests: list[HttpRequest] = []
+        self.refusal: dict[str, Any] | None = None
+        self.uid = "oid-1"
+        self.scope = "User.Read openid profile"
+
+    def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
+        self.requests.append(request)
+        if self.refusal is not None:
+            return HttpResponse(400, {}, json.dumps(self.refusal).encode())
+        return HttpResponse(200, {}, json.dumps(self._tokens(self.tenant())).encode())
+
+    def tenant(self) -> str:
+        return self.requests[-1].url.split("/")[3]
+
+    def form(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(self.requests[-1].body.decode()).items()}
+
+    def _tokens(self, asked: str) -> dict[str, Any]:
+        tenant = HOME if asked == "common" else asked
+        now = int(self.clock.time())
+        claims = {
+            "iss": f"https://login.microsoftonline.com/{tenant}/v2.0",
+            "aud": "cli",
+            "sub": f"pairwise-{tenant}",
+            "oid": self.uid,
+            "tid": tenant,
+            "preferred_username": "alice@contoso.example",
+            "iat": now,
+            "exp": now + 3600,
+        }
+        return {
+            "token_type": "Bearer",
+            "access_token": f"at-{len(self.requests)}-{tenant}",
+            "refresh_token": f"rt-{len(self.requests)}",
+            "expires_in": 3600,
+            "scope": self.scope,
+            "id_token": f"{segment({'alg': 'RS256'})}.{segment(claims)}.c2ln",
+            "client_info": segment({"uid": self.uid, "utid": HOME}),
+        }
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Iterator[TokenCache]:
+    with TokenCache(tmp_path / "cache", key=bytes(32), clock=Clock()) as made:
+        yield made
+
+
+@pytest.fixture
+def entra(cache: TokenCache) -> Entra:
+    clock = cache.clock
+    assert isinstance(clock, Clock)
+    return Entra(clock)
+
+
+@pytest.fixture
+def app(cache: TokenCache, entra: Entra) -> PublicClientApplication:
+    return PublicClientApplication("cli", authority=COMMON, cache=cache, transport=entra)
+
+
+@pytest.fixture
+def signed_in(app: PublicClientApplication) -> AuthenticationResult:
+    return app.acquire_token_by_refresh_token("rt-of-another-library", SCOPES)
+
+
+def test_a_user_is_named_by_client_info_and_the_token_lies_in_the_home_tenant(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    account = signed_in.account
+    assert account is not None
+    assert account.home_account_id == f"oid-1.{HOME}"
+    assert (account.tenant_id, account.local_account_id) == (HOME, "oid-1")
+    assert (signed_in.tenant_id, signed_in.unique_id) == (HOME, "oid-1")
+    for _ in range(2):
+        assert app.acquire_token_silent(SCOPES, account).access_token == signed_in.access_token
+    assert len(entra.requests) == 1
+
+
+def test_a_refresh_goes_to_the_home_tenant_with_entras_parameters(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    renewed = app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert entra.requests[-1].url == f"https://login.microsoftonline.com/{HOME}/oauth2/v2.0/token"
+    assert entra.form()["client_info"] == "1"
+    assert set(entra.form()["scope"].split()) == {"User.Read", "openid", "profile", "offline_access"}
+    assert renewed.metadata.token_endpoint == entra.requests[-1].url
+
+
+def test_one_refresh_token_serves_all_tenants_and_each_has_its_own_access_token(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    guest = app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=GUEST)
+    assert (entra.tenant(), entra.form()["refresh_token"]) == (GUEST, "rt-1")
+    assert guest.tenant_id == GUEST
+    for _ in range(2):
+        assert app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=GUEST).access_token == guest.access_token
+        assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+    (account,) = app.get_accounts()
+    assert account.tenant_id == HOME
+
+
+@pytest.mark.parametrize("tenant_id", ["common", "organizations", "Common"])
+def test_an_override_without_a_tenant_is_ignored(
+    app: PublicClientApplication, signed_in: AuthenticationResult, tenant_id: str
+) -> None:
+    hit = app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=tenant_id)
+    assert hit.access_token == signed_in.access_token
+
+
+def test_aliases_of_a_cloud_share_tokens_and_other_clouds_do_not(
+    cache: TokenCache, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    alias = PublicClientApplication("cli", authority="https://login.windows.net/common", cache=cache, transport=entra)
+    assert alias.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+    china = PublicClientApplication(
+        "cli", authority="https://login.partner.microsoftonline.cn/common", cache=cache, transport=entra
+    )
+    with pytest.raises(UiRequiredError, match="no_tokens_found"):
+        china.acquire_token_silent(SCOPES, signed_in.account)
+
+
+def test_another_user_in_client_info_is_refused(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    entra.uid = "oid-2"
+    with pytest.raises(ClientError, match="user_mismatch"):
+        app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+
+
+@pytest.mark.parametrize(
+    ("suberror", "is_kept"),
+    [(None, True), ("basic_action", True), ("consent_required", True), ("bad_token", False), ("token_expired", False)],
+)
+def test_only_a_dead_refresh_token_is_forgotten(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult, suberror: str | None, is_kept: bool
+) -> None:
+    """Entra says invalid_grant also where this request alone needs the user, for a second factor say."""
+    entra.refusal = {"error": "invalid_grant", "error_description": "AADSTS70000", "suberror": suberror}
+    for _ in range(2):
+        with pytest.raises(UiRequiredError):
+            app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert len(entra.requests) == (3 if is_kept else 2)
+
+
+def test_invalid_scope_is_no_matter_for_the_user_at_entra(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    entra.refusal = {"error": "invalid_scope", "error_codes": [70011]}
+    with pytest.raises(ServiceError) as refused:
+        app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert (refused.value.code, refused.value.error_codes) == ("invalid_scope", (70011,))

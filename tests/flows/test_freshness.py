@@ -1,0 +1,117 @@
+"""The expiry margin: as a rule on records, and as callers see it with a clock that is moved."""
+
+from __future__ import annotations
+
+import pytest
+from support.world import SCOPES, World
+
+from warmtoken.cache.records import AccessTokenRecord
+from warmtoken.flows.freshness import is_usable, margin_of
+
+NOW = 1_800_000_000
+
+
+def token(lifetime: int) -> AccessTokenRecord:
+    return AccessTokenRecord("u", "e", "c", "", "s", "secret", cached_at=NOW, expires_on=NOW + lifetime)
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "expiry_margin", "margin"),
+    [
+        pytest.param(3600, None, 300, id="an hour"),
+        pytest.param(3001, None, 300, id="just above the tenth"),
+        pytest.param(3000, None, 300, id="where the tenth is the margin"),
+        pytest.param(2990, None, 299, id="just below"),
+        pytest.param(60, None, 6, id="a minute"),
+        pytest.param(5, None, 0.5, id="five seconds"),
+        pytest.param(0, None, 0, id="dead on arrival"),
+        pytest.param(3600, 0, 0, id="no margin asked"),
+        pytest.param(60, 45, 45, id="more than a tenth asked"),
+        pytest.param(60, 1000, 1000, id="more than the lifetime asked"),
+        pytest.param(3600, 0.25, 0.25, id="a fraction asked"),
+    ],
+)
+def test_the_margin_is_300_seconds_but_at_most_a_tenth(
+    lifetime: int, expiry_margin: float | None, margin: float
+) -> None:
+    record = token(lifetime)
+    assert margin_of(record, expiry_margin) == pytest.approx(margin)
+    end = record.expires_on - margin
+    assert is_usable(record, end - 1, expiry_margin)
+    assert not is_usable(record, end, expiry_margin)  # expires_on - now must be greater than the margin
+    assert not is_usable(record, end + 1, expiry_margin)
+
+
+def test_a_record_from_a_clock_that_ran_ahead_has_no_negative_margin() -> None:
+    record = token(3600)._replace(cached_at=NOW + 7200)
+    assert margin_of(record, None) == 0
+    assert not is_usable(record, record.expires_on, None)
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["in memory", "in the store"])
+@pytest.mark.parametrize(
+    ("lifetime", "expiry_margin", "min_validity", "margin"),
+    [
+        pytest.param(3600, None, None, 300, id="300 s"),
+        pytest.param(600, None, None, 60, id="a tenth"),
+        pytest.param(3600, 0, None, 0, id="none on the application"),
+        pytest.param(3600, 1200, None, 1200, id="more on the application"),
+        pytest.param(3600, None, 900, 900, id="more on the call"),
+        pytest.param(3600, None, 20, 20, id="less on the call"),
+        pytest.param(3600, 1200, 0, 0, id="the call wins over the application"),
+    ],
+)
+def test_a_token_is_used_until_the_margin_and_no_longer(
+    world: World, lifetime: int, expiry_margin: float | None, min_validity: float | None, margin: int, warm: bool
+) -> None:
+    world.idp.access_token_lifetime = lifetime
+    app = world.public(expiry_margin=expiry_margin)
+    signed_in = world.sign_in(app)
+
+    def token_now() -> str:
+        token: str = app.acquire_token_silent(SCOPES, signed_in.account, min_validity=min_validity).access_token
+        return token
+
+    if warm:
+        assert [token_now(), token_now()] == [signed_in.access_token] * 2
+    end = signed_in.expires_on - margin
+    world.clock.advance(end - 2 - world.clock.time())
+    assert token_now() == signed_in.access_token
+    world.clock.advance(end + 0.1 - world.clock.time())
+    assert token_now() != signed_in.access_token
+    assert world.token_requests() == 1
+
+
+def test_min_validity_does_not_replace_what_calls_without_it_get(world: World) -> None:
+    app = world.public()
+    signed_in = world.sign_in(app)
+    world.clock.advance(3400)  # 200 s are left: enough for those who ask for 100, not for others
+    for _ in range(2):
+        lax = app.acquire_token_silent(SCOPES, signed_in.account, min_validity=100)
+        assert lax.access_token == signed_in.access_token
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token != signed_in.access_token
+
+
+def test_a_validity_that_no_token_has_gets_a_new_one_each_time(world: World) -> None:
+    app = world.public()
+    account = world.sign_in(app).account
+    tokens = {app.acquire_token_silent(SCOPES, account, min_validity=7200).access_token for _ in range(3)}
+    assert len(tokens) == world.token_requests() == 3
+
+
+def test_a_token_of_a_few_seconds_is_cached(world: World) -> None:
+    world.idp.access_token_lifetime = 20
+    app = world.public()
+    signed_in = world.sign_in(app)
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+
+
+def test_a_wall_clock_that_is_set_back_hands_out_no_expired_token(world: World) -> None:
+    app = world.public()
+    signed_in = world.sign_in(app)
+    for _ in range(2):
+        app.acquire_token_silent(SCOPES, signed_in.account)
+    world.clock.advance(3700)
+    world.clock.step_wall(-3700)
+    level = app.acquire_token_silent(SCOPES, signed_in.account).metadata.cache_level
+    assert level != "L1"  # memory knows by the monotonic clock; the file has the wall clock alone

@@ -1,0 +1,298 @@
+"""Silent acquisition, from the cache and by the refresh token (MSAL.NET's AcquireTokenSilent)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+from support.world import ALICE, BOB, SCOPES, Client, World
+
+from warmtoken import Account, AuthenticationResult, ClientError, UiRequiredError
+
+
+def code_of(call: pytest.ExceptionInfo[UiRequiredError]) -> tuple[str, str]:
+    return call.value.code, call.value.classification
+
+
+def from_cache(result: AuthenticationResult) -> bool:
+    return result.metadata.token_source == "cache"
+
+
+# --- whose token ---
+
+
+def test_another_issuers_user_with_the_same_id_is_not_served(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    for _ in range(2):
+        app.acquire_token_silent(SCOPES, account)
+    with pytest.raises(UiRequiredError, match=r"one of another\.example"):
+        app.acquire_token_silent(SCOPES, replace(account, environment="another.example"))
+
+
+def test_neither_account_nor_hint_is_user_null(world: World, app: Client) -> None:
+    world.sign_in(app)
+    with pytest.raises(UiRequiredError) as refused:
+        app.acquire_token_silent(SCOPES)
+    assert code_of(refused) == ("user_null", "acquire_token_silent_failed")
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["never signed in", "of another issuer"])
+def test_an_unknown_account_has_no_tokens_and_costs_no_request(world: World, app: Client, elsewhere: bool) -> None:
+    nobody = Account("nobody", "idp.example" if elsewhere else urlsplit(world.idp.issuer).netloc)
+    with pytest.raises(UiRequiredError) as refused:
+        app.acquire_token_silent(SCOPES, nobody, correlation_id="mine")
+    assert code_of(refused) == ("no_tokens_found", "acquire_token_silent_failed")
+    assert refused.value.correlation_id == "mine"
+    assert world.idp.counters.requests == {}
+
+
+def test_a_hint_that_nobody_has_is_refused(world: World, app: Client) -> None:
+    world.sign_in(app)
+    with pytest.raises(UiRequiredError) as refused:
+        app.acquire_token_silent(SCOPES, login_hint=BOB)
+    assert code_of(refused) == ("no_account_for_login_hint", "acquire_token_silent_failed")
+
+
+def test_a_hint_that_two_users_have_is_refused(world: World, app: Client) -> None:
+    for user in (ALICE, BOB):
+        world.idp.set_user_claims(user, {"preferred_username": "shared@example.test"})
+        world.sign_in(app, user)
+    with pytest.raises(UiRequiredError) as refused:
+        app.acquire_token_silent(SCOPES, login_hint="shared@example.test")
+    assert code_of(refused) == ("multiple_accounts_for_login_hint", "acquire_token_silent_failed")
+
+
+def test_a_hint_is_compared_without_case(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    assert app.acquire_token_silent(SCOPES, login_hint=ALICE.upper()).access_token == signed_in.access_token
+
+
+def test_an_account_wins_over_a_hint(world: World, app: Client) -> None:
+    alice, _ = world.sign_in(app, ALICE), world.sign_in(app, BOB)
+    result = app.acquire_token_silent(SCOPES, alice.account, login_hint=BOB)
+    assert result.access_token == alice.access_token
+
+
+def test_what_a_hint_found_is_never_served_to_another_hint_or_to_none(world: World, app: Client) -> None:
+    tokens = {user: world.sign_in(app, user).access_token for user in (ALICE, BOB)}
+    for _ in range(3):
+        for user in (ALICE, BOB):
+            result = app.acquire_token_silent(SCOPES, login_hint=user)
+            assert (result.account.username, result.access_token) == (user, tokens[user])
+    with pytest.raises(UiRequiredError, match="user_null"):
+        app.acquire_token_silent(SCOPES)
+
+
+def test_a_plain_issuer_has_no_tenants(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    with pytest.raises(ValueError, match="expected no tenant"):
+        app.acquire_token_silent(SCOPES, account, tenant_id="contoso.example")
+
+
+# --- which token ---
+
+
+def test_a_first_hit_comes_from_the_store_and_the_next_from_memory(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    results = [app.acquire_token_silent(SCOPES, signed_in.account) for _ in range(3)]
+    assert [result.metadata.cache_level for result in results] == ["store", "L1", "L1"]
+    for result in results:
+        assert result.access_token == signed_in.access_token
+        assert result.id_token == signed_in.id_token
+        assert result.account == signed_in.account
+        assert (result.expires_on, result.scopes) == (signed_in.expires_on, signed_in.scopes)
+        assert from_cache(result)
+        assert result.metadata.cache_refresh_reason == "not_applicable"
+        assert result.metadata.token_endpoint is None
+        assert result.metadata.duration_http_ms == 0.0
+    assert results[0].metadata.duration_total_ms > 0.0
+    assert results[2].metadata.duration_total_ms == 0.0
+    assert world.idp.counters.requests == {}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(SCOPES, id="exact"),
+        pytest.param(["orders.write", "orders.read"], id="in another order"),
+        pytest.param(["orders.read"], id="subset"),
+        pytest.param(["ORDERS.Read"], id="subset in another case"),
+        pytest.param(["Orders.WRITE", "orders.READ"], id="exact in another case"),
+        pytest.param(["orders.read", "openid", "Profile", "offline_access"], id="with reserved scopes"),
+        pytest.param(["openid"], id="a reserved scope alone"),
+        pytest.param(["openid", "profile", "OFFLINE_ACCESS"], id="all reserved scopes"),
+        pytest.param([], id="none"),
+        pytest.param(("orders.read",), id="a tuple"),
+        pytest.param({"orders.read"}, id="a set"),
+    ],
+)
+def test_a_token_serves_what_its_scopes_cover(world: World, app: Client, asked: object) -> None:
+    signed_in = world.sign_in(app)
+    for _ in range(3):
+        result = app.acquire_token_silent(asked, signed_in.account)
+        assert result.access_token == signed_in.access_token
+    assert world.token_requests() == 0
+
+
+def test_scopes_may_come_from_a_generator(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    result = app.acquire_token_silent((scope for scope in SCOPES), signed_in.account)
+    assert result.access_token == signed_in.access_token
+
+
+def test_more_scopes_than_the_token_has_need_a_refresh(world: World, app: Client) -> None:
+    narrow = world.sign_in(app, scopes=["orders.read"])
+    world.idp.allow_wider_scope = True
+    wide = app.acquire_token_silent(SCOPES, narrow.account)
+    assert not from_cache(wide)
+    assert wide.metadata.cache_refresh_reason == "no_cached_access_token"
+    assert {"orders.read", "orders.write"} <= set(wide.scopes)
+    for asked in (SCOPES, ["orders.read"], ["orders.write"]):
+        assert app.acquire_token_silent(asked, narrow.account).access_token == wide.access_token
+    assert world.token_requests() == 1
+
+
+def test_a_list_that_is_changed_afterwards_asks_for_what_it_says_then(world: World, app: Client) -> None:
+    account = world.sign_in(app, scopes=["orders.read"]).account
+    world.idp.allow_wider_scope = True
+    asked = ["orders.read"]
+    for _ in range(3):
+        app.acquire_token_silent(asked, account)
+    asked.append("orders.write")
+    assert "orders.write" in app.acquire_token_silent(asked, account).scopes
+
+
+def test_a_wide_token_serves_where_the_exact_one_is_about_to_expire(world: World, app: Client) -> None:
+    wide = world.sign_in(app)
+    world.idp.access_token_lifetime = 600
+    narrow = app.acquire_token_silent(["orders.read"], wide.account, force_refresh=True)
+    world.clock.advance(590)
+    assert narrow.access_token != wide.access_token
+    assert app.acquire_token_silent(["orders.read"], wide.account).access_token == wide.access_token
+    assert world.token_requests() == 1
+
+
+# --- correlation ids and metadata ---
+
+
+def test_a_correlation_id_is_handed_back_from_the_cache_and_sent_to_the_provider(world: World) -> None:
+    sent: list[str] = []
+    app = world.public(before=lambda request: sent.append(request.headers["client-request-id"]))
+    account = world.sign_in(app).account
+    sent.clear()
+    assert app.acquire_token_silent(SCOPES, account, correlation_id="mine-1").correlation_id == "mine-1"
+    assert app.acquire_token_silent(SCOPES, account).correlation_id is None
+    forced = app.acquire_token_silent(SCOPES, account, force_refresh=True, correlation_id="mine-2")
+    assert (forced.correlation_id, sent) == ("mine-2", ["mine-2"])
+
+
+def test_a_refresh_says_where_it_asked_why_and_how_long_it_took(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    world.clock.advance(3500)
+    result = app.acquire_token_silent(SCOPES, signed_in.account)
+    metadata = result.metadata
+    assert (metadata.token_source, metadata.cache_level) == ("identity_provider", "none")
+    assert metadata.cache_refresh_reason == "expired"
+    assert metadata.token_endpoint == f"{world.idp.issuer}/token"
+    assert 0 < metadata.duration_http_ms < metadata.duration_total_ms
+    assert result.correlation_id
+
+
+def test_refresh_in_becomes_refresh_on(world: World, app: Client) -> None:
+    world.idp.refresh_in = 1800
+    signed_in = world.sign_in(app)
+    assert signed_in.metadata.refresh_on == signed_in.expires_on - 1800
+    for _ in range(2):
+        assert app.acquire_token_silent(SCOPES, signed_in.account).metadata.refresh_on == signed_in.expires_on - 1800
+
+
+# --- bypassing the cache ---
+
+
+def test_force_refresh_gets_a_new_token_and_keeps_it(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    app.acquire_token_silent(SCOPES, signed_in.account)
+    forced = app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert forced.access_token != signed_in.access_token
+    assert forced.metadata.cache_refresh_reason == "force_refresh_or_claims"
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == forced.access_token
+    assert world.token_requests() == 1
+
+
+def test_claims_bypass_the_cache_and_what_they_bring_serves_plain_calls(world: World) -> None:
+    app = world.public(client_capabilities=["cp1"])
+    signed_in = world.sign_in(app)
+    claims = '{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}'
+    challenged = app.acquire_token_silent(SCOPES, signed_in.account, claims=claims)
+    assert challenged.access_token != signed_in.access_token
+    assert challenged.metadata.cache_refresh_reason == "force_refresh_or_claims"
+    (asked,) = world.idp.token_requests
+    assert json.loads(asked.claims or "") == {
+        "access_token": {"nbf": {"essential": True, "value": "1700000000"}, "xms_cc": {"values": ["cp1"]}}
+    }
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == challenged.access_token
+    assert world.token_requests() == 1
+
+
+def test_capabilities_alone_do_not_bypass_the_cache(world: World) -> None:
+    app = world.public(client_capabilities=["cp1"])
+    signed_in = world.sign_in(app)
+    assert from_cache(app.acquire_token_silent(SCOPES, signed_in.account))
+
+
+@pytest.mark.parametrize("claims", ["[1]", "{", "secret-claim-7"])
+def test_claims_that_are_no_json_object_are_refused_without_being_shown(world: World, app: Client, claims: str) -> None:
+    account = world.sign_in(app).account
+    with pytest.raises(ClientError) as refused:
+        app.acquire_token_silent(SCOPES, account, claims=claims)
+    assert refused.value.code == "invalid_json_claims_format"
+    assert "secret-claim-7" not in str(refused.value)
+    assert world.token_requests() == 0
+
+
+# --- apart from one another ---
+
+
+def test_two_clients_never_see_each_others_tokens(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    other = world.public("other")
+    assert other.get_accounts() == []
+    with pytest.raises(UiRequiredError, match="no_tokens_found"):
+        other.acquire_token_silent(SCOPES, account)
+
+
+def test_two_authorities_never_see_each_others_tokens(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    other = world.public(authority=world.idp.issuer.replace("127.0.0.1", "localhost"))
+    assert other.get_accounts() == []
+    with pytest.raises(UiRequiredError, match="no_tokens_found"):
+        other.acquire_token_silent(SCOPES, account)
+
+
+def test_two_users_never_get_each_others_tokens(world: World, app: Client) -> None:
+    signed_in = {user: world.sign_in(app, user) for user in (ALICE, BOB)}
+    for _ in range(3):
+        for result in signed_in.values():
+            assert app.acquire_token_silent(SCOPES, result.account).access_token == result.access_token
+    world.clock.advance(3600)
+    for result in signed_in.values():
+        renewed = app.acquire_token_silent(SCOPES, result.account)
+        assert renewed.account == result.account
+        assert renewed.id_token_claims["sub"] == result.account.home_account_id
+
+
+def test_two_applications_with_other_margins_share_the_store_but_not_what_is_in_memory(world: World) -> None:
+    patient, careful = world.public(expiry_margin=0), world.public(expiry_margin=3000)
+    signed_in = world.sign_in(patient)
+    world.clock.advance(1000)
+    for _ in range(2):
+        assert patient.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+    assert careful.acquire_token_silent(SCOPES, signed_in.account).access_token != signed_in.access_token
+
+
+def test_an_account_that_was_made_up_by_id_alone_will_do(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    bare = replace(signed_in.account, username="", name="", local_account_id="")
+    assert app.acquire_token_silent(SCOPES, bare).access_token == signed_in.access_token

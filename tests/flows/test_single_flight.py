@@ -1,0 +1,246 @@
+"""One fetch for all callers of a process: threads, tasks, errors, cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from support.world import ALICE, BOB, SCOPES, Client, World, new_world
+
+from warmtoken import ServiceError
+from warmtoken.errors import CacheLockedError
+from warmtoken.flows import single_flight
+from warmtoken.transport import HttpRequest
+
+CALLERS = 64
+T = TypeVar("T")
+
+
+@pytest.fixture
+def blocking(tmp_path: Path) -> Iterator[World]:
+    with new_world("sync", tmp_path) as world:
+        yield world
+
+
+@pytest.fixture
+def awaiting(tmp_path: Path) -> Iterator[World]:
+    with new_world("async", tmp_path) as world:
+        yield world
+
+
+def in_threads(call: Callable[[int], T], count: int = CALLERS) -> list[T | Exception]:
+    """Call in threads that all start at the same moment, and return what each got."""
+    barrier = threading.Barrier(count)
+
+    def one(number: int) -> T | Exception:
+        barrier.wait()
+        try:
+            return call(number)
+        except Exception as error:  # noqa: BLE001
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def in_tasks(world: World, call: Callable[[int], Any], count: int = CALLERS) -> list[Any]:
+    """Await all at once on one event loop, and return what each got."""
+
+    async def all_at_once() -> list[Any]:
+        return await asyncio.gather(*(call(number) for number in range(count)), return_exceptions=True)
+
+    results: list[Any] = world.run(all_at_once)
+    return results
+
+
+def at_once(world: World, app: Client, ask: Callable[[Any, int], Any], count: int = CALLERS) -> list[Any]:
+    if world.mode == "sync":
+        return in_threads(lambda number: ask(app.application, number), count)
+    return in_tasks(world, lambda number: ask(app.application, number), count)
+
+
+def tokens_of(results: list[Any]) -> set[str]:
+    return {result.access_token for result in results}
+
+
+def test_one_refresh_for_all_who_find_the_token_expired(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    world.clock.advance(3600)
+    world.idp.token_delay = 0.1
+    results = at_once(world, app, lambda client, _: client.acquire_token_silent(SCOPES, account))
+    assert len(tokens_of(results)) == 1
+    counters = world.idp.counters
+    assert (counters.grants, counters.replays_detected) == ({"refresh_token": 1}, 0)
+
+
+def test_one_refresh_for_all_who_force_it_at_the_same_time(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    world.idp.token_delay = 0.3
+    results = at_once(
+        world, app, lambda client, _: client.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True), 16
+    )
+    assert len(tokens_of(results)) == 1
+    assert tokens_of(results) != {signed_in.access_token}
+    assert world.token_requests() == 1
+
+
+def test_one_request_for_all_who_want_the_clients_token(world: World) -> None:
+    service = world.confidential()
+    world.idp.token_delay = 0.1
+    results = at_once(world, service, lambda client, _: client.acquire_token_for_client(["api/.default"]))
+    assert len(tokens_of(results)) == 1
+    assert world.idp.counters.grants == {"client_credentials": 1}
+
+
+def test_all_share_the_error_of_the_one_request(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    world.clock.advance(3600)
+    world.idp.fail_next("token", times=CALLERS, status=500, delay=0.5)
+    results = at_once(world, app, lambda client, _: client.acquire_token_silent(SCOPES, account))
+    assert {(type(error), error.code) for error in results} == {(ServiceError, "service_not_available")}
+    assert len({id(error) for error in results}) == CALLERS  # each raises an exception of its own
+    assert world.token_requests() == 1
+
+
+def test_other_scopes_wait_and_then_use_the_new_refresh_token(world: World, app: Client) -> None:
+    account = world.sign_in(app, scopes=["a", "b", "c", "d"]).account
+    world.clock.advance(3600)
+    world.idp.token_delay = 0.05
+    scopes = [["a"], ["b"], ["c"], ["d"]]
+    results = at_once(world, app, lambda client, number: client.acquire_token_silent(scopes[number % 4], account), 32)
+    assert len(tokens_of(results)) == 4
+    counters = world.idp.counters
+    assert (counters.refreshes_granted, counters.refreshes_refused, counters.replays_detected) == (4, 0, 0)
+    assert counters.most_in_flight == 1
+
+
+def test_those_who_want_less_are_served_by_the_wider_token(blocking: World) -> None:
+    gate = Gate()
+    app = blocking.public(before=gate)
+    account = blocking.sign_in(app).account
+    blocking.clock.advance(3600)
+    gate.armed = True
+    with ThreadPoolExecutor(2) as pool:
+        wide = pool.submit(app.acquire_token_silent, SCOPES, account)
+        assert gate.reached.wait(10)
+        narrow = pool.submit(app.acquire_token_silent, ["orders.read"], account)
+        threading.Timer(0.1, gate.open.set).start()
+        assert wide.result().access_token == narrow.result().access_token
+    assert blocking.token_requests() == 1
+
+
+def test_users_do_not_wait_for_each_other(world: World, app: Client) -> None:
+    accounts = [world.sign_in(app, user).account for user in (ALICE, BOB)]
+    world.clock.advance(3600)
+    world.idp.token_delay = 0.3
+    results = at_once(world, app, lambda client, number: client.acquire_token_silent(SCOPES, accounts[number]), 2)
+    assert [result.account for result in results] == accounts
+    assert world.idp.counters.most_in_flight == 2
+
+
+def test_another_cache_object_and_another_kind_of_application_wait_too(blocking: World) -> None:
+    """Threads and tasks of one process share the flights of a directory."""
+    signed_in = blocking.sign_in(blocking.public())
+    blocking.clock.advance(3600)
+    blocking.idp.token_delay = 0.3
+    aio = World("async", blocking.directory, blocking.idp, blocking.clock)
+    tasks = aio.public()
+    threads = blocking.public(cache=blocking.new_cache())
+    with ThreadPoolExecutor(8) as pool:
+        in_pool = [pool.submit(threads.acquire_token_silent, SCOPES, signed_in.account) for _ in range(8)]
+        on_loop = in_tasks(aio, lambda _: tasks.application.acquire_token_silent(SCOPES, signed_in.account), 8)
+        results = [future.result() for future in in_pool] + on_loop
+    aio.close()
+    assert len(tokens_of(results)) == 1
+    assert blocking.token_requests() == 1
+
+
+# --- cancellation ---
+
+
+class Gate:
+    """Holds the first token request until the test opens it."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.open = threading.Event()
+        self.armed = False
+
+    def __call__(self, _: HttpRequest) -> None:
+        if self.armed:
+            self.reached.set()
+            assert self.open.wait(20)
+
+
+async def until(event: threading.Event) -> None:
+    while not event.is_set():
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("cancelled", [[0], [3], [0, 2], [0, 1, 2, 3]], ids=["leader", "waiter", "some", "all"])
+def test_cancelling_callers_does_not_cancel_the_refresh(awaiting: World, cancelled: list[int]) -> None:
+    gate = Gate()
+    app = awaiting.public(after=gate)  # the provider has answered: the old refresh token is spent
+    account = awaiting.sign_in(app).account
+    awaiting.clock.advance(3600)
+    gate.armed = True
+
+    async def cancel_some() -> list[Any]:
+        ask = app.application.acquire_token_silent
+        tasks = [asyncio.ensure_future(ask(SCOPES, account)) for _ in range(4)]
+        await until(gate.reached)
+        await asyncio.sleep(0.02)
+        for number in cancelled:
+            tasks[number].cancel()
+        await asyncio.sleep(0.02)
+        assert [task.cancelled() for task in tasks] == [number in cancelled for number in range(4)]
+        gate.open.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        late = await ask(SCOPES, account)  # what was fetched for nobody is in the cache
+        return [result for number, result in enumerate(results) if number not in cancelled] + [late]
+
+    results = awaiting.run(cancel_some)
+    assert len(tokens_of(results)) == 1
+    assert (awaiting.token_requests(), awaiting.idp.counters.replays_detected) == (1, 0)
+
+
+def test_a_loop_that_ends_in_a_refresh_leaves_nothing_locked(awaiting: World) -> None:
+    gate = Gate()
+    app = awaiting.public(before=gate)
+    account = awaiting.sign_in(app).account
+    awaiting.clock.advance(3600)
+    gate.armed = True
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(app.application.acquire_token_silent(SCOPES, account))
+        await until(gate.reached)
+        gate.open.set()
+        task.cancel()
+
+    asyncio.run(leave())
+    gate.armed = False
+    assert app.acquire_token_silent(SCOPES, account).account == account
+    assert awaiting.idp.counters.replays_detected == 0
+
+
+def test_a_wait_has_an_end(blocking: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    app = blocking.public(before=gate)
+    account = blocking.sign_in(app).account
+    blocking.clock.advance(3600)
+    gate.armed = True
+    leader = threading.Thread(target=app.acquire_token_silent, args=(SCOPES, account))
+    leader.start()
+    assert gate.reached.wait(10)
+    monkeypatch.setattr(single_flight, "DEADLINE", 0.1)
+    with pytest.raises(CacheLockedError) as failed:
+        app.acquire_token_silent(SCOPES, account)
+    assert failed.value.code == "refresh_lock_timeout"
+    gate.open.set()
+    leader.join()
+    assert app.acquire_token_silent(SCOPES, account).metadata.token_source == "cache"

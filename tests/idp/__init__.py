@@ -1,0 +1,1 @@
+"""A certified identity provider, `oidc-provider` on Node, for the integration tests."""

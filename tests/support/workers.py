@@ -1,0 +1,108 @@
+"""What the processes tests run in other processes: top-level functions, since spawn pickles them by name."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from support.world import KEY, SCOPES
+
+from warmtoken import Account, AuthenticationResult, PublicClientApplication, TokenCache, UiRequiredError
+from warmtoken.testing import Clock
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Barrier
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process finds the provider and the cache, and what time it is there (seconds ahead)."""
+
+    issuer: str
+    directory: Path
+    ahead: float = 0.0
+
+    def application(self) -> PublicClientApplication:
+        clock = Clock()
+        clock.advance(self.ahead)
+        cache = TokenCache(self.directory, key=KEY, clock=clock)
+        return PublicClientApplication("cli", authority=self.issuer, cache=cache)
+
+
+def ask_together(place: Place, account: Account, barrier: Barrier, threads: int, answers: Connection) -> None:
+    """Ask in several threads at the moment when all processes are ready, and send what they got."""
+    app = place.application()
+
+    def ask(_: int) -> AuthenticationResult | Exception:
+        barrier.wait(60)
+        try:
+            return app.acquire_token_silent(SCOPES, account)
+        except Exception as error:  # noqa: BLE001
+            return error
+
+    with app, ThreadPoolExecutor(threads) as pool:
+        answers.send(list(pool.map(ask, range(threads))))
+
+
+def refresh_and_report(place: Place, account: Account, answers: Connection) -> None:
+    with place.application() as app:
+        answers.send(app.acquire_token_silent(SCOPES, account, force_refresh=True))
+
+
+def hit_and_be_told(place: Place, account: Account, channel: Connection) -> None:
+    """Warm up, then ask each time when told, and send what came: a cache level, or an error code."""
+    with place.application() as app:
+        while True:
+            try:
+                level = [app.acquire_token_silent(SCOPES, account).metadata.cache_level for _ in range(3)][-1]
+                channel.send(level)
+            except UiRequiredError as error:
+                channel.send(error.code)
+            if channel.recv() == "stop":
+                return
+
+
+def fork_in_threads(place: Place, account: Account, channel: Connection) -> None:
+    """Fork while threads hit and one is in the middle of a refresh; parent and child both refresh afterwards."""
+    app = place.application()
+    app.acquire_token_silent(SCOPES, account, force_refresh=True)  # connections and flights are in use
+    stop = threading.Event()
+
+    def hit() -> None:
+        while not stop.is_set():
+            app.acquire_token_silent(SCOPES, account)
+
+    busy = [threading.Thread(target=hit) for _ in range(3)]
+    refreshing = threading.Thread(
+        target=app.acquire_token_silent, args=(SCOPES, account), kwargs={"force_refresh": True}
+    )
+    for thread in busy:
+        thread.start()
+    channel.send("refreshing")
+    refreshing.start()
+    channel.recv()  # the provider has the request
+    child = os.fork()
+    if child == 0:
+        _answer_and_exit(app, account, channel)
+    refreshing.join()
+    _, status = os.waitpid(child, 0)
+    stop.set()
+    for thread in busy:
+        thread.join()
+    channel.send(os.waitstatus_to_exitcode(status))
+    channel.send(app.acquire_token_silent(SCOPES, account, force_refresh=True).access_token)
+    app.close()
+
+
+def _answer_and_exit(app: PublicClientApplication, account: Account, channel: Connection) -> Any:
+    try:
+        channel.send(app.acquire_token_silent(SCOPES, account, force_refresh=True).access_token)
+    except BaseException as error:  # noqa: BLE001  the parent's stack must not run in the child
+        channel.send(repr(error))
+        os._exit(1)
+    os._exit(0)

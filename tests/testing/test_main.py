@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from testing.conftest import App
+
+from warmtoken.testing import IdentityProviderControl
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+COMMAND = (sys.executable, "-m", "warmtoken.testing")
+
+
+@contextmanager
+def running(*options: str) -> Generator[tuple[subprocess.Popen[str], str]]:
+    with subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            word, issuer = process.stdout.readline().split()
+            assert word == "ready"
+            yield process, issuer
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it_cleanly(number: signal.Signals) -> None:
+    with running() as (process, _):
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert out == ""
+    assert "development only" in err
+    assert "Traceback" not in err
+
+
+def test_the_control_can_end_it() -> None:
+    with running() as (process, issuer):
+        IdentityProviderControl(issuer).stop()
+        assert process.wait(10) == 0
+
+
+def test_options_are_the_settings() -> None:
+    options = ("--access-token-lifetime", "4", "--rotation", "never", "--refresh-in", "2", "--client", "web", "secret")
+    with running(*options) as (_, issuer):
+        control = IdentityProviderControl(issuer)
+        assert (control.access_token_lifetime, control.rotation, control.refresh_in) == (4, "never", 2)
+
+
+def test_tokens_from_another_process() -> None:
+    import httpx2
+
+    with running("--access-token-lifetime", "4") as (_, issuer):
+        with httpx2.Client(base_url=issuer, trust_env=False) as http:
+            app = App(http)
+            tokens = app.sign_in()
+            assert tokens["expires_in"] == 4
+            assert app.refresh(tokens["refresh_token"]).status_code == 200
+        assert IdentityProviderControl(issuer).counters.refreshes_granted == 1
+
+
+def test_wrong_options_are_explained() -> None:
+    done = subprocess.run([*COMMAND, "--rotation", "sometimes"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "expected one of always, never" in done.stderr
+    assert done.stdout == ""
