@@ -1,0 +1,1 @@
+"""Measures warmtoken beside its peers: `python -m benches`."""

@@ -1,0 +1,1 @@
+"""What warmtoken is compared with, one competitor a file."""
