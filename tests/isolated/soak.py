@@ -1,4 +1,7 @@
-"""Two writers replace and remove tokens, two readers look them up: prints checks, hits, stale answers, commits."""
+"""Two writers replace and remove tokens, two readers look them up: prints checks, hits, stale answers, commits.
+
+Ends when every reader has made so many checks and so many commits have been made, whichever is later.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +50,15 @@ def write(directory: Path, writer: int, stop: object) -> None:
         acknowledged[8 * token : 8 * token + 8] = pack("<q", number)
 
 
-def read(directory: Path, checks: int, results: object) -> None:
+def read(directory: Path, checks: int, commits: int, results: object) -> None:
     store = _engine.open_store(str(directory / "tokens"), 1 << 26)
     results_in_memory = _engine.Hits(store, _engine.Clock(), 64, 1 << 20)
     view = results_in_memory.view()
     acknowledged = memoryview(board(directory / "board")).cast("q")
     requests = [(f"scope {token}",) for token in range(TOKENS)]
-    hits = stale = 0
-    for check in range(checks):
+    check = hits = stale = 0
+    while check < checks or store.newest < commits:
+        check += 1
         token = check % TOKENS
         if check % 200 == 0:
             results_in_memory.clear()
@@ -71,15 +75,15 @@ def read(directory: Path, checks: int, results: object) -> None:
         else:
             hits += 1
         stale += number < at_least
-    results.put((checks, hits, stale))  # type: ignore[attr-defined]
+    results.put((check, hits, stale))  # type: ignore[attr-defined]
 
 
-def main(directory: Path, checks: int) -> None:
+def main(directory: Path, checks: int, commits: int) -> None:
     (directory / "board").write_bytes(bytes(4096))
     context = get_context("spawn")
     stop, results = context.Event(), context.SimpleQueue()
     writers = [context.Process(target=write, args=(directory, n, stop)) for n in range(WRITERS)]
-    readers = [context.Process(target=read, args=(directory, checks, results)) for _ in range(READERS)]
+    readers = [context.Process(target=read, args=(directory, checks, commits, results)) for _ in range(READERS)]
     for process in writers + readers:
         process.start()
     totals = [results.get() for _ in readers]
@@ -87,9 +91,9 @@ def main(directory: Path, checks: int) -> None:
     for process in writers + readers:
         process.join()
         assert process.exitcode == 0
-    commits = _engine.open_store(str(directory / "tokens"), 1 << 26).newest
-    print(*map(sum, zip(*totals, strict=True)), commits)
+    newest = _engine.open_store(str(directory / "tokens"), 1 << 26).newest
+    print(*map(sum, zip(*totals, strict=True)), newest)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
