@@ -157,23 +157,56 @@ def test_a_refusal_that_names_claims_keeps_the_refresh_token(world: World, app: 
     assert refresh(app, signed_in).access_token != signed_in.access_token
 
 
-def test_a_refresh_token_that_another_process_wrote_meanwhile_is_used_instead(world: World) -> None:
-    armed: list[bool] = []
+def signing_in_elsewhere(world: World, armed: list[bool]) -> Callable[..., None]:
+    """Return a function that, once `armed`, signs the user in as another process does, and ends the session before."""
 
-    def sign_in_elsewhere(_: HttpRequest) -> None:
+    def sign_in(*_: object) -> None:
         if armed and armed.pop():
             world.idp.revoke_user(ALICE)
             sibling = world.sibling()
             sibling.sign_in(sibling.public())
 
-    app = world.public(before=sign_in_elsewhere)
+    return sign_in
+
+
+CHALLENGE = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+
+
+@pytest.mark.parametrize(
+    ("bypass", "outcomes"),
+    [
+        pytest.param({"force_refresh": True}, ["invalid_grant"], id="its access token serves"),
+        pytest.param({"claims": CHALLENGE}, ["invalid_grant", "granted"], id="its refresh token is used"),
+    ],
+)
+def test_a_sign_in_while_the_old_refresh_token_is_refused_serves_instead(
+    world: World, bypass: dict[str, object], outcomes: list[str]
+) -> None:
+    armed: list[bool] = []
+    app = world.public(before=signing_in_elsewhere(world, armed))
     signed_in = world.sign_in(app)
     armed.append(True)
-    result = refresh(app, signed_in)
+    result = app.acquire_token_silent(SCOPES, signed_in.account, **bypass)
+    assert result.access_token != signed_in.access_token
     assert result.account == signed_in.account
-    assert [request.outcome for request in world.idp.token_requests] == ["invalid_grant", "granted"]
+    assert [request.outcome for request in world.idp.token_requests] == outcomes
     assert world.idp.counters.replays_detected == 0
     assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == result.access_token
+
+
+def test_a_sign_in_just_before_a_refresh_makes_it_needless(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sign-in takes no lock: it may come between the last look at the cache and the read of the refresh token."""
+    armed: list[bool] = []
+    app = world.public()
+    signed_in = world.sign_in(app)
+    monkeypatch.setattr(world.cache.vault(), "save_unsaved", signing_in_elsewhere(world, armed))
+    world.clock.advance(3600)
+    armed.append(True)
+    result = app.acquire_token_silent(SCOPES, signed_in.account)
+    assert not armed
+    assert world.token_requests() == 0  # since the sign-in elsewhere
+    assert result.metadata.token_source == "cache"
+    assert result.access_token != signed_in.access_token
 
 
 def test_a_sign_in_during_a_refresh_wins(world: World) -> None:

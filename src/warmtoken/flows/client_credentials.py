@@ -31,7 +31,7 @@ def acquire_for_client(context: Context, request: TokenRequest) -> Flow[Authenti
         yield from find_or_fetch(
             search,
             lambda: context.vault.keys.access_token(search.slot, search.scopes),
-            lambda reason: _ask(context, request, authority, reason, watch),
+            lambda reason, _: _ask(context, request, authority, reason, watch),
         )
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from warmtoken.cache.lookup_keys import Slot
@@ -22,7 +23,10 @@ from warmtoken.protocol.token_request import refresh_request, secrets_of
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A user's token to be had by the refresh token in the cache, and why."""
+    """A user's token to be had by the refresh token in the cache, and why.
+
+    `look` returns the token where it is in the cache by now.
+    """
 
     account: Account
     authority: Authority
@@ -30,6 +34,7 @@ class Renewal:
     request: TokenRequest
     reason: CacheRefreshReason
     watch: Stopwatch
+    look: Callable[[], AuthenticationResult | None]
 
 
 def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult]:
@@ -39,6 +44,12 @@ def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult]:
     """
     yield Call(context.vault.save_unsaved)
     found = context.vault.find_refresh_token(renewal.slot.owner)
+    # A sign-in takes no lock: one that came since the last look brought an access token too. The refresh token was
+    # read before this look, so it is not that of a sign-in that this look misses.
+    # (Whoever forces a refresh must not get what was fetched before the call, but could only be saved just now.)
+    signed_in = None if renewal.request.force_refresh else renewal.look()
+    if signed_in is not None:
+        return signed_in
     if found is None:
         raise UiRequiredError(
             "no_tokens_found",
@@ -50,8 +61,8 @@ def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult]:
         return (yield from _redeem(context, renewal, found))
     except UiRequiredError as error:
         newer = context.vault.find_refresh_token(renewal.slot.owner)
-        if newer is not None and newer.record.secret != found.record.secret:
-            return (yield from _redeem(context, renewal, newer))  # a sign-in replaced it while we asked
+        if newer is not None and newer.record.secret != found.record.secret:  # a sign-in replaced it while we asked
+            return renewal.look() or (yield from _redeem(context, renewal, newer))
         if _is_dead(error, renewal.authority):
             yield from _forget(context, found)
         raise

@@ -65,12 +65,16 @@ class Search:
         return "no_cached_access_token" if found is None else "expired"
 
 
+Look = Callable[[], AuthenticationResult | None]
+
+
 def find_or_fetch(
-    search: Search, key: Callable[[], bytes], fetch: Callable[[CacheRefreshReason], Flow[AuthenticationResult]]
+    search: Search, key: Callable[[], bytes], fetch: Callable[[CacheRefreshReason, Look], Flow[AuthenticationResult]]
 ) -> Flow[AuthenticationResult]:
     """Return a usable token from the cache, or else what `fetch` gets, once for all on this host.
 
-    `key` says what must not be used twice at the same time; `fetch` is told why it is needed.
+    `key` says what must not be used twice at the same time; `fetch` is told why it is needed, and how to look whether
+    the cache has the token by now.
     """
     if search.context.vault.needs_heal:
         yield Call(search.context.vault.heal)
@@ -79,10 +83,14 @@ def find_or_fetch(
     if result is not None:
         return result
     request = search.request
+
+    def look() -> AuthenticationResult | None:
+        return search.look_again(found)
+
     wanted = Fetch(
         key(),
         (search.slot, search.scopes, request.claims, request.force_refresh, search.margin),
-        lambda: search.look_again(found),
-        lambda: fetch(search.reason(found)),
+        look,
+        lambda: fetch(search.reason(found), look),
     )
     return (yield from fetch_once(search.context.vault, wanted))

@@ -7,7 +7,7 @@ from warmtoken.flows.accounts import account_with_hint
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Flow
 from warmtoken.flows.requests import TokenRequest
-from warmtoken.flows.search import Search, find_or_fetch
+from warmtoken.flows.search import Look, Search, find_or_fetch
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.authority import Authority, request_authority
 
@@ -26,18 +26,22 @@ def acquire_silent(context: Context, request: TokenRequest) -> Flow[Authenticati
         yield from find_or_fetch(
             search,
             lambda: context.vault.keys.refresh_token(search.slot.owner),
-            lambda reason: _renew(search, account, authority, reason),
+            lambda reason, look: _renew(search, account, authority, reason, look),
         )
     )
 
 
 def _renew(
-    search: Search, account: Account, authority: Authority, reason: CacheRefreshReason
+    search: Search,
+    account: Account,
+    authority: Authority,
+    reason: CacheRefreshReason,
+    look: Look,
 ) -> Flow[AuthenticationResult]:
     # Imported where it is needed: a process that finds its token in the cache never comes here.
     from warmtoken.flows.refresh import Renewal, renew
 
-    renewal = Renewal(account, authority, search.slot, search.request, reason, search.watch)
+    renewal = Renewal(account, authority, search.slot, search.request, reason, search.watch, look)
     return (yield from renew(search.context, renewal))
 
 
