@@ -72,7 +72,7 @@ def add(crowd: Crowd, first: int, count: int) -> list[float]:
     for entry in fresh:
         found = vault.find_access_token(slot_of(None), lookup_scopes(entry.scopes), crowd.now)
         assert found is not None
-        assert found.record.secret == entry.access_token
+        assert found.secret == entry.access_token
     return seconds
 
 

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 import warmtoken.aio
 from benches.population import AUTHORITY, CLIENT_ID, MISSING, Entry, Population
 from warmtoken import Account, ClientSecret, ConfidentialClientApplication, PublicClientApplication, TokenCache
+from warmtoken._engine import CachedToken
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.records import AccessTokenRecord, AccountRecord, IdTokenRecord
-from warmtoken.cache.vault import CachedToken, NewTokens
+from warmtoken.cache.vault import NewTokens
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.scopes import lookup_scopes
 from warmtoken.transport import HttpRequest

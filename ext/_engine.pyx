@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# cython: embedsignature=True, embedsignature.format=clinic
 """The compiled engine: a memory-mapped LMDB store and, above it, finished results in memory that never go stale."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -24,7 +25,7 @@ import threading
 import weakref
 
 from warmtoken.errors import CacheCorruptError, CacheError, CacheFullError, CacheRefusedError
-from warmtoken.models import Account
+from warmtoken.models import Account, AuthenticationResult, ResultMetadata
 
 cdef extern from "Python.h":
     ctypedef struct PyListObject:
@@ -32,6 +33,12 @@ cdef extern from "Python.h":
 
     ctypedef struct PyTupleObject:
         PyObject *ob_item[1]
+
+    ctypedef struct PyTypeObject:
+        object (*tp_alloc)(PyTypeObject *kind, Py_ssize_t size)
+        int (*tp_descr_set)(object descriptor, object instance, object value) except -1
+
+    PyTypeObject *Py_TYPE(object instance)
 
 cdef extern from "<time.h>" nogil:
     int CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE
@@ -54,8 +61,12 @@ include "reading.pxi"
 include "writing.pxi"
 include "tokens.pxi"
 include "room.pxi"
+include "witnesses.pxi"
+include "sealing.pxi"
+include "loading.pxi"
+include "results.pxi"
 include "hits.pxi"
-include "codec.pxi"
+include "front.pxi"
 
 
 def _forget_locks_of_parent():

@@ -5,13 +5,9 @@
 cdef enum:
     WAYS = 4
     CHECK_PAUSE_NS = 1_000_000_000
-    WITNESSES = 2
+    ABSENCE_WEIGHT = 1024  # bytes, roughly, of an error and its request
 
-cdef struct Witness:
-    int db
-    bint present
-    unsigned char[KEY_SIZE] key
-    unsigned char[NONCE_SIZE + TAG_SIZE] seal
+cdef int64_t NEVER = 0x7fffffffffffffff  # nanoseconds
 
 cdef struct Way:
     uint64_t signature
@@ -19,7 +15,10 @@ cdef struct Way:
 
 
 cdef class Hit:
-    """A finished result, the request it answers, and the sealed records it was made from."""
+    """A finished result, the request it answers, and the sealed records it was made from.
+
+    Where there are no such records the result is an error: the file has no token for the request.
+    """
     cdef object result
     cdef tuple scopes
     cdef object account
@@ -29,7 +28,7 @@ cdef class Hit:
     cdef int64_t wall_deadline
     cdef int64_t monotonic_deadline
     cdef size_t weight
-    cdef Witness[WITNESSES] witnesses
+    cdef Witnesses witnesses
 
     cdef bint asked_by(self, uint64_t view, PyObject **scopes, Py_ssize_t count, object account, object variant):
         cdef Py_ssize_t i
@@ -188,6 +187,15 @@ cdef class View:
 
         `variant` is a str that tells apart requests that are alike otherwise, such as a tenant override.
         """
+        cdef Hit hit = self.find(scopes, account, variant)
+        return None if hit is None or hit.witnesses is None else hit.result
+
+    def absence(self, scopes, account=None, variant=None):
+        """Return the error kept for a request for which the file has no token, or None."""
+        cdef Hit hit = self.find(scopes, account, variant)
+        return None if hit is None or hit.witnesses is not None else hit.result
+
+    cdef inline Hit find(self, scopes, account, variant):
         cdef PyObject **items
         cdef Py_ssize_t count
         cdef object account_id = None
@@ -202,9 +210,7 @@ cdef class View:
         if not _sign(self.number, items, count, account_id, variant, &signature):
             return None
         way = self._probe(signature, items, count, account, variant)
-        if way == NULL:
-            return None
-        return self._serve(way)
+        return None if way == NULL else self._serve(way)
 
     cdef inline Way *_probe(self, uint64_t signature, PyObject **items, Py_ssize_t count, object account,
                             object variant):
@@ -217,7 +223,7 @@ cdef class View:
                 return &ways[i]
         return NULL
 
-    cdef inline object _serve(self, Way *way):
+    cdef inline Hit _serve(self, Way *way):
         cdef Hit hit = <Hit>way.hit
         cdef Clock clock = self.hits.clock
         cdef int64_t now = clock.monotonic_ns()
@@ -228,47 +234,62 @@ cdef class View:
         # Acquire, then read the entry: no commit newer than its tag had returned, in any process, before this load.
         if self.hits.store._newest() == hit.txnid:
             self.hits.served += 1
-            return hit.result
+            return hit
         if self.hits.store._lags():
             return None  # the way through the file mends it
-        if _still_true(self.hits.store, hit):
+        if hit.witnesses is not None and _still_true(self.hits.store, hit):
             self.hits.confirmed += 1
-            return hit.result
+            return hit
         self.hits.outdated += 1
         if way.hit == <PyObject *>hit:
             self.hits._drop(way)
         return None
 
-    def remember(self, scopes, account, variant, result, int64_t usable_until_ms, uint64_t txnid, witnesses,
-                 size_t weight):
+    def remember(self, scopes, account, variant, result, int64_t usable_until_ms, uint64_t txnid,
+                 Witnesses witnesses not None, size_t weight):
         """Keep `result` for a request until `usable_until_ms` (Unix milliseconds) or until a witness changes.
 
-        `txnid` is of the snapshot that the result was read from; `witnesses` are one or two triples (db, key,
-        sealed value or None) of that snapshot; `weight` is in bytes. A request with other than str is not kept.
+        `txnid` is of the snapshot that the result was read from, and the witnesses; `weight` is in bytes. A request
+        with other than str is not kept.
+        """
+        cdef int64_t deadline = usable_until_ms * 1_000_000
+        cdef Hit hit = Hit()
+        hit.result = result
+        hit.txnid = txnid
+        hit.weight = weight
+        hit.wall_deadline = deadline
+        hit.monotonic_deadline = self.hits.clock.monotonic_ns() + deadline - self.hits.clock.wall_ns()
+        hit.witnesses = witnesses
+        self._keep(hit, scopes, account, variant)
+
+    def remember_absence(self, scopes, account, variant, error, uint64_t txnid):
+        """Keep the error for a request for which the file has no token, until anything is committed.
+
+        `txnid` is of the snapshot that had none. Nothing proves that a later one has none either.
         """
         cdef Hit hit = Hit()
-        cdef object account_id
+        hit.result = error
+        hit.txnid = txnid
+        hit.weight = ABSENCE_WEIGHT
+        hit.wall_deadline = hit.monotonic_deadline = NEVER
+        self._keep(hit, scopes, account, variant)
+
+    cdef int _keep(self, Hit hit, scopes, account, variant) except -1:
+        cdef object account_id = None if account is None else account.home_account_id
         cdef PyObject **items
         cdef Py_ssize_t count
         cdef uint64_t signature
         if not isinstance(scopes, (list, tuple)):
-            return
+            return 0
+        hit.view = self.number
         hit.scopes = tuple(scopes)
         hit.account = account
-        account_id = None if account is None else account.home_account_id
         hit.variant = variant
         if not _items_of(hit.scopes, &items, &count):
-            return
+            return 0
         if not _sign(self.number, items, count, account_id, variant, &signature):
-            return
-        hit.view = self.number
-        hit.result = result
-        hit.txnid = txnid
-        hit.weight = weight
-        hit.wall_deadline = usable_until_ms * 1_000_000
-        hit.monotonic_deadline = self.hits.clock.monotonic_ns() + hit.wall_deadline - self.hits.clock.wall_ns()
-        _take_witnesses(hit, witnesses)
-        self.hits._insert(signature, hit)
+            return 0
+        return self.hits._insert(signature, hit)
 
 
 cdef inline bint _items_of(object scopes, PyObject ***items, Py_ssize_t *count):
@@ -303,56 +324,17 @@ cdef inline bint _sign(uint64_t view, PyObject **items, Py_ssize_t count, object
     return True
 
 
-cdef int _take_witnesses(Hit hit, witnesses) except -1:
-    cdef int i
-    cdef bytes sealed
-    for i in range(WITNESSES):
-        hit.witnesses[i].db = -1
-    for i, (db, key, value) in enumerate(witnesses):
-        if i >= WITNESSES or len(key) != KEY_SIZE:
-            raise ValueError(f"expected at most {WITNESSES} witnesses with keys of {KEY_SIZE} bytes")
-        if value is not None and len(value) < HEADER_SIZE + TAG_SIZE:
-            raise ValueError(f"expected a sealed record of {HEADER_SIZE + TAG_SIZE} bytes at least, got {len(value)}")
-        _check_db(db)
-        hit.witnesses[i].db = db
-        memcpy(hit.witnesses[i].key, PyBytes_AS_STRING(key), KEY_SIZE)
-        hit.witnesses[i].present = value is not None
-        if value is not None:
-            sealed = value
-            _seal_of(hit.witnesses[i].seal, <unsigned char *>PyBytes_AS_STRING(sealed), PyBytes_GET_SIZE(sealed))
-    return 0
-
-
-cdef inline void _seal_of(unsigned char *seal, const unsigned char *value, size_t size) noexcept nogil:
-    # Nonce and authentication tag: two writes of one record never have the same.
-    memcpy(seal, value + NONCE_AT, NONCE_SIZE)
-    memcpy(seal + NONCE_SIZE, value + size - TAG_SIZE, TAG_SIZE)
-
-
 cdef bint _still_true(Store store, Hit hit) except -1:
     cdef uint64_t txnid
     cdef bint same = True
     cdef int i
     store._begin_read()
     for i in range(WITNESSES):
-        if same and hit.witnesses[i].db >= 0:
-            same = _as_witnessed(store, &hit.witnesses[i])
+        if same and hit.witnesses.items[i].db >= 0:
+            same = _as_witnessed(store, &hit.witnesses.items[i])
     txnid = mdb_txn_id(store.reader)
     store._note(txnid)
     store._end_read()
     if same:
         hit.txnid = txnid
     return same
-
-
-cdef bint _as_witnessed(Store store, Witness *witness) noexcept:
-    cdef MDB_val key = _val(witness.key, KEY_SIZE)
-    cdef MDB_val value
-    cdef unsigned char[NONCE_SIZE + TAG_SIZE] seal
-    cdef int rc = mdb_get(store.reader, store.dbis[witness.db], &key, &value)
-    if rc != MDB_SUCCESS:
-        return rc == MDB_NOTFOUND and not witness.present
-    if not witness.present or value.mv_size < HEADER_SIZE + TAG_SIZE:
-        return False
-    _seal_of(seal, <unsigned char *>value.mv_data, value.mv_size)
-    return memcmp(seal, witness.seal, sizeof(seal)) == 0

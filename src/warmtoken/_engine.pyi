@@ -1,7 +1,12 @@
 """Types of the compiled engine; its documentation stands in ext/."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from warmtoken.errors import UiRequiredError
+from warmtoken.models import Account, AuthenticationResult, CacheLevel
+
+TokenT = TypeVar("TokenT")
 
 META: int
 ACCESS: int
@@ -74,6 +79,7 @@ class View:
     @property
     def is_live(self) -> bool: ...
     def lookup(self, scopes: object, account: object = None, variant: str | None = None) -> Any: ...
+    def absence(self, scopes: object, account: object = None, variant: str | None = None) -> Any: ...
     def remember(
         self,
         scopes: object,
@@ -82,9 +88,96 @@ class View:
         result: object,
         usable_until_ms: int,
         txnid: int,
-        witnesses: Iterable[tuple[int, bytes, bytes | None]],
+        witnesses: Witnesses,
         weight: int,
     ) -> None: ...
+    def remember_absence(
+        self, scopes: object, account: object, variant: str | None, error: UiRequiredError, txnid: int
+    ) -> None: ...
+
+class Witnesses:
+    def __init__(self, triples: Sequence[tuple[int, bytes, bytes | None]] = ...) -> None: ...
+
+class Unsealer:
+    refused: int
+    def __init__(self, file_id: bytes, invalid: type[Exception]) -> None: ...
+    def use_ciphers(self, ciphers: Mapping[bytes, Any]) -> None: ...
+    def knows_key_of(self, value: bytes) -> bool: ...
+    def find_missing_key(self) -> bool: ...
+    def unseal(self, kind: int, key: bytes, value: bytes) -> bytes | None: ...
+
+class Wanted:
+    def __init__(
+        self,
+        token_part: bytes,
+        scopes: bytes,
+        identity_part: bytes | None,
+        client_id: str,
+        realm: str,
+        token_type: str,
+        key_id: str,
+        extended_key: str,
+        folded: Iterable[str],
+    ) -> None: ...
+
+class CachedToken:
+    @property
+    def secret(self) -> str: ...
+    @property
+    def target(self) -> str: ...
+    @property
+    def scopes(self) -> tuple[str, ...]: ...
+    @property
+    def token_type(self) -> str: ...
+    @property
+    def realm(self) -> str: ...
+    @property
+    def local_account_id(self) -> str: ...
+    @property
+    def id_token(self) -> str | None: ...
+    @property
+    def cached_at(self) -> int: ...
+    @property
+    def expires_on(self) -> int: ...
+    @property
+    def refresh_on(self) -> int: ...
+    @property
+    def txnid(self) -> int: ...
+    @property
+    def witnesses(self) -> Witnesses: ...
+    @property
+    def weight(self) -> int: ...
+
+class HitPath(Generic[TokenT]):
+    _users: View | None
+    _own: View | None
+    _dress: Callable[[AuthenticationResult], TokenT] | None
+    def hit(self, scopes: object, account: object = None, variant: str | None = None) -> TokenT | None: ...
+    def _dressed(self, result: AuthenticationResult) -> TokenT: ...
+    def acquire_token_silent(
+        self,
+        scopes: Iterable[str],
+        account: Account | None = None,
+        *,
+        login_hint: str | None = None,
+        tenant_id: str | None = None,
+        force_refresh: bool = False,
+        claims: str | None = None,
+        min_validity: float | None = None,
+        correlation_id: str | None = None,
+    ) -> TokenT: ...
+
+class ClientHitPath(HitPath[TokenT]):
+    def acquire_token_for_client(
+        self,
+        scopes: Iterable[str],
+        *,
+        tenant_id: str | None = None,
+        force_refresh: bool = False,
+        claims: str | None = None,
+        min_validity: float | None = None,
+        correlation_id: str | None = None,
+    ) -> TokenT: ...
 
 MAX_MAP_SIZE: int
 
@@ -98,6 +191,14 @@ def scan(
 def find_token(
     store: Store, key: bytes, scopes: bytes, usable_after_ms: int, identity_key: bytes | None
 ) -> tuple[int, bytes | None, bytes | None, bytes | None]: ...
+def load_token(
+    store: Store, sealer: Unsealer, wanted: Wanted, partition: bytes, home_account_id: str, usable_after_ms: int
+) -> CachedToken | None: ...
+def nothing_for(store: Store, wanted: Wanted, partition: bytes, refresh_key: bytes) -> int: ...
+def cached_result(
+    token: CachedToken, account: Account | None, level: CacheLevel, duration_ms: float, correlation_id: str | None
+) -> AuthenticationResult: ...
+def context_of(head: bytes, file_id: bytes, key: bytes) -> bytes: ...
 def commit(
     store: Store, batches: Sequence[Sequence[tuple[Any, ...]]], expired_before_ms: int = 0
 ) -> tuple[int, list[bool]]: ...

@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from warmtoken import _engine
-from warmtoken.core import ClientApplication, ConfidentialClient, Lookup, PublicClient
+from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
 from warmtoken.default_transport import AsyncDefaultTransport
 from warmtoken.flows.async_driver import drive
 from warmtoken.flows.effects import Flow
@@ -34,18 +33,10 @@ class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, AsyncTr
         if transport is None:
             transport = self._own_transport = AsyncDefaultTransport()
         self._transport = transport
+        self._dress = _ready
 
     def _run(self, flow: Flow[Any]) -> Awaitable[Any]:
         return drive(flow, self._transport)
-
-    def _hit_path(self, view: _engine.View) -> Lookup:
-        find = view.lookup
-
-        def lookup(scopes: Any, account: Any, variant: str | None) -> Any:
-            hit = find(scopes, account, variant)
-            return None if hit is None else _ready(hit)
-
-        return lookup
 
     async def aclose(self) -> None:
         """Close the connections to the provider; the cache stays open for others."""

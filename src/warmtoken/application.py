@@ -5,8 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Self
 
-from warmtoken import _engine
-from warmtoken.core import ClientApplication, ConfidentialClient, Lookup, PublicClient
+from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
 from warmtoken.default_transport import DefaultTransport
 from warmtoken.flows.driver import drive
 from warmtoken.flows.effects import Flow
@@ -25,9 +24,6 @@ class _Blocking(ClientApplication[AuthenticationResult, list[Account], Account |
 
     def _run(self, flow: Flow[Any]) -> Any:
         return drive(flow, self._transport)
-
-    def _hit_path(self, view: _engine.View) -> Lookup:
-        return view.lookup
 
     def close(self) -> None:
         """Close the connections to the provider; the cache stays open for others."""

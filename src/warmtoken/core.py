@@ -1,16 +1,19 @@
-"""The applications' methods, defined once for both worlds: arguments, the hit path, which flow runs.
+"""The applications' methods, defined once for both worlds: arguments, and which flow runs where memory has no answer.
 
 What a method returns depends on how flows are run: the result itself in `application`, an awaitable in `aio`.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 from warmtoken import _engine
 from warmtoken.cache.token_cache import TokenCache
+from warmtoken.errors import UiRequiredError
 from warmtoken.flows.accounts import find_account, list_accounts, remove_account
+from warmtoken.flows.cached import find_cached
 from warmtoken.flows.context import Context, Remember
 from warmtoken.flows.effects import Flow
 from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest, check_seconds
@@ -27,10 +30,8 @@ AccountT = TypeVar("AccountT")
 NothingT = TypeVar("NothingT")
 TransportT = TypeVar("TransportT")
 
-Lookup = Callable[[Any, Any, str | None], Any]
 
-
-class ClientApplication(Generic[TokenT, AccountsT, AccountT, NothingT, TransportT]):
+class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, AccountT, NothingT, TransportT]):
     """One client at one authority, with its window on the cache. Making one costs no request and opens no file."""
 
     def __init__(
@@ -51,12 +52,6 @@ class ClientApplication(Generic[TokenT, AccountsT, AccountT, NothingT, Transport
             tuple(client_capabilities),
             expiry_margin,
         )
-        # Results for users and for the client itself lie apart: no request for one can hit the other's.
-        # Until the first result has been kept, which opens a compiled view, lookups find nothing.
-        self._users: _engine.View | None = None
-        self._own: _engine.View | None = None
-        self._lookup: Lookup = _find_nothing
-        self._lookup_own: Lookup = _find_nothing
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._context.client.client_id!r}, authority={self._context.authority.url!r})"
@@ -72,19 +67,16 @@ class ClientApplication(Generic[TokenT, AccountsT, AccountT, NothingT, Transport
     def _run(self, flow: Flow[Any]) -> Any:
         raise NotImplementedError
 
-    def _hit_path(self, view: _engine.View) -> Lookup:
-        raise NotImplementedError
+    # Results for users and for the client itself lie apart: no request for one can hit the other's.
 
     def _view_of_users(self) -> _engine.View:
         if self._users is None or not self._users.is_live:
             self._users = self._context.cache.view()
-            self._lookup = self._hit_path(self._users)
         return self._users
 
     def _view_of_own(self) -> _engine.View:
         if self._own is None or not self._own.is_live:
             self._own = self._context.cache.view()
-            self._lookup_own = self._hit_path(self._own)
         return self._own
 
     def get_accounts(self, username: str | None = None) -> AccountsT:
@@ -108,31 +100,31 @@ class ClientApplication(Generic[TokenT, AccountsT, AccountT, NothingT, Transport
         nothing: NothingT = self._run(remove_account(self._context, account))
         return nothing
 
-    def acquire_token_silent(
+    def _refuse(self, error: UiRequiredError) -> TokenT:
+        def refuse() -> Flow[Any]:
+            raise copy.copy(error)
+            yield
+
+        token: TokenT = self._run(refuse())
+        return token
+
+    def _acquire_token_silent(
         self,
         scopes: Iterable[str],
-        account: Account | None = None,
-        *,
-        login_hint: str | None = None,
-        tenant_id: str | None = None,
-        force_refresh: bool = False,
-        claims: str | None = None,
-        min_validity: float | None = None,
-        correlation_id: str | None = None,
+        account: Account | None,
+        login_hint: str | None,
+        tenant_id: str | None,
+        force_refresh: bool,
+        claims: str | None,
+        min_validity: float | None,
+        correlation_id: str | None,
     ) -> TokenT:
-        """Return an access token without the user: from the cache, else by the refresh token.
-
-        A token serves if its scopes cover those asked for. `claims` (a claims challenge) and `force_refresh` bypass
-        cached access tokens; `min_validity` is the number of seconds that the token must last at least. Raises
-        UiRequiredError where the user must sign in (`user_null`, `no_tokens_found`, `invalid_grant` …), ServiceError,
-        ProtocolError and TransportError where the provider fails, CacheError where the cache does. Follows MSAL.NET's
-        AcquireTokenSilent.
-        """
-        if not force_refresh and claims is None and min_validity is None and correlation_id is None:
-            hit: TokenT | None = self._lookup(scopes, account, tenant_id)
-            if hit is not None:
-                return hit
         keep = _keep(self._view_of_users, scopes, tenant_id)
+        is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
+        if is_plain and keep is not None and account is not None and login_hint is None:
+            found = find_cached(self._context, account, keep)
+            if found is not None:
+                return self._dressed(found)
         request = TokenRequest(
             scopes, account, login_hint, tenant_id, force_refresh, claims, min_validity, correlation_id, keep
         )
@@ -244,7 +236,7 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Tran
         `on_user_code`. Raises what acquire_token_interactive or acquire_token_by_device_code raise, and CacheError.
         """
         _check_fallback(fallback, on_user_code)
-        hit: TokenT | None = self._lookup(scopes, account, None)
+        hit = self.hit(scopes, account)
         if hit is not None:
             return hit
         request = TokenRequest(scopes, account, remember=_keep(self._view_of_users, scopes, None))
@@ -259,7 +251,9 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Tran
         return token
 
 
-class ConfidentialClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, TransportT]):
+class ConfidentialClient(
+    ClientApplication[TokenT, AccountsT, AccountT, NothingT, TransportT], _engine.ClientHitPath[TokenT]
+):
     """A service that can keep a credential; the other arguments are PublicClientApplication's."""
 
     def __init__(
@@ -276,25 +270,15 @@ class ConfidentialClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT
         super().__init__(client_id, credential, authority, cache, client_capabilities, expiry_margin)
         self._use(transport)
 
-    def acquire_token_for_client(
+    def _acquire_token_for_client(
         self,
         scopes: Iterable[str],
-        *,
-        tenant_id: str | None = None,
-        force_refresh: bool = False,
-        claims: str | None = None,
-        min_validity: float | None = None,
-        correlation_id: str | None = None,
+        tenant_id: str | None,
+        force_refresh: bool,
+        claims: str | None,
+        min_validity: float | None,
+        correlation_id: str | None,
     ) -> TokenT:
-        """Return an access token of the service itself: from the cache, else with its credential.
-
-        Raises ServiceError, ProtocolError and TransportError where the provider fails (RFC 6749, section 4.4), and
-        CacheError where the cache does.
-        """
-        if not force_refresh and claims is None and min_validity is None and correlation_id is None:
-            hit: TokenT | None = self._lookup_own(scopes, None, tenant_id)
-            if hit is not None:
-                return hit
         keep = _keep(self._view_of_own, scopes, tenant_id)
         request = TokenRequest(scopes, None, None, tenant_id, force_refresh, claims, min_validity, correlation_id, keep)
         from warmtoken.flows.client_credentials import acquire_for_client
@@ -325,9 +309,8 @@ def _check_fallback(fallback: object, on_user_code: object) -> None:
         raise ValueError('expected on_user_code with fallback="device_code", a function that shows the code; got None')
 
 
-def _find_nothing(scopes: object, account: object, variant: str | None) -> None:
-    return None
-
-
 def _keep(view: Callable[[], _engine.View], scopes: Iterable[str], tenant_id: str | None) -> Remember | None:
-    return Remember(view, scopes, tenant_id) if isinstance(scopes, list | tuple) else None
+    # What is no list or tuple may be used up by now; what is no text is refused by the flow.
+    if not isinstance(scopes, list | tuple) or not (tenant_id is None or isinstance(tenant_id, str)):
+        return None
+    return Remember(view, scopes, tenant_id)

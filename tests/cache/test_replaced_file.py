@@ -27,7 +27,7 @@ def cache(directory: Path, clock: Clock) -> TokenCache:
 
 def secret(cache: TokenCache) -> str | None:
     found = find(cache.vault())
-    return found.record.secret if found else None
+    return found.secret if found else None
 
 
 def in_another_process(directory: Path, secret: str) -> None:

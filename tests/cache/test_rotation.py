@@ -51,7 +51,7 @@ def all_there(vault: Vault, users: int) -> bool:
         found, refresh = find(vault, user=str(user)), vault.find_refresh_token(slot_of(str(user)).owner)
         if found is None or refresh is None:
             return False
-        if (found.record.secret, found.id_token, refresh.record.secret) != (f"a{user}", f"i{user}", f"r{user}"):
+        if (found.secret, found.id_token, refresh.record.secret) != (f"a{user}", f"i{user}", f"r{user}"):
             return False
     return True
 
@@ -188,7 +188,7 @@ def test_records_keep_their_times_and_generations(cache: TokenCache) -> None:
     assert before is not None
     assert found is not None
     assert again is not None
-    assert (found.record.expires_on, again.generation) == (before.record.expires_on, 2)
+    assert (found.expires_on, again.generation) == (before.expires_on, 2)
     [(expiry, _)] = _engine.scan(vault.shared.store, _engine.EXPIRY, b"")
     assert int.from_bytes(expiry[:8], "big") == 1_900_000_000_000
     vault.save(new_tokens("c", expires_on=1_900_000_001))

@@ -33,7 +33,9 @@ def test_a_reply_comes_back(vault: Vault) -> None:
     vault.save(new)
     found = find(vault, ("a", "b"))
     assert found is not None
-    assert (found.record, found.id_token) == (new.access_token, "identity")
+    record = new.access_token
+    assert (found.secret, found.target, found.realm, found.id_token) == (record.secret, "a b", record.realm, "identity")
+    assert (found.cached_at, found.expires_on) == (record.cached_at, record.expires_on)
     refresh = vault.find_refresh_token(new.slot.owner)
     assert refresh is not None
     assert (refresh.record, refresh.generation) == (new.refresh_token, 1)
@@ -193,7 +195,7 @@ def test_nothing_can_be_read_in_the_files(directory: Path) -> None:
     )
     found = vault.find_access_token(slot, (scope,), 0)
     assert found is not None
-    assert found.record.secret == access
+    assert found.secret == access
     files = list(directory.iterdir())
     assert len(files) == 3
     content = b"".join(file.read_bytes() for file in files).lower()

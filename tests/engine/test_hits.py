@@ -54,7 +54,9 @@ class Rig:
     ) -> None:  # fmt: skip
         if witnesses is None:
             witnesses = [(_engine.ACCESS, TOKEN, self.value)]
-        (view or self.view).remember(scopes, account, variant, result, until, self.store.newest, witnesses, weight)
+        (view or self.view).remember(
+            scopes, account, variant, result, until, self.store.newest, _engine.Witnesses(witnesses), weight
+        )
 
 
 @pytest.fixture
@@ -256,7 +258,9 @@ def test_the_second_witness_counts_as_much(rig: Rig, before: bytes | None, after
 def test_a_result_read_before_a_commit_is_not_served_as_of_after_it(rig: Rig) -> None:
     txnid, value = rig.store.newest, rig.value
     rig.write()
-    rig.view.remember(("a",), ALICE, None, "old", FAR_MS, txnid, [(_engine.ACCESS, TOKEN, value)], 100)
+    rig.view.remember(
+        ("a",), ALICE, None, "old", FAR_MS, txnid, _engine.Witnesses([(_engine.ACCESS, TOKEN, value)]), 100
+    )
     assert rig.view.lookup(("a",), ALICE) is None
 
 

@@ -10,6 +10,7 @@ import pytest
 from support.world import ALICE, BOB, SCOPES, Client, World
 
 from warmtoken import Account, AuthenticationResult, ClientError, UiRequiredError
+from warmtoken.testing import UserAgent
 
 
 def code_of(call: pytest.ExceptionInfo[UiRequiredError]) -> tuple[str, str]:
@@ -296,3 +297,43 @@ def test_an_account_that_was_made_up_by_id_alone_will_do(world: World, app: Clie
     signed_in = world.sign_in(app)
     bare = replace(signed_in.account, username="", name="", local_account_id="")
     assert app.acquire_token_silent(SCOPES, bare).access_token == signed_in.access_token
+
+
+# --- certain misses ---
+
+
+def test_a_certain_miss_is_answered_from_memory_until_something_is_written(world: World) -> None:
+    app = world.public()
+    account = world.sign_in(app).account
+    app.remove_account(account)
+    hits = world.cache.stats
+
+    def miss() -> UiRequiredError:
+        with pytest.raises(UiRequiredError, match="no_tokens_found") as caught:
+            app.acquire_token_silent(SCOPES, account)
+        return caught.value
+
+    first, served = miss(), hits().l1_hits
+    second = miss()
+    assert hits().l1_hits == served + 1
+    assert second is not first
+    assert (second.code, second.message, second.classification) == (first.code, first.message, first.classification)
+    with pytest.raises(UiRequiredError, match="no_tokens_found"):
+        app.acquire_token_silent(["orders.read"], account)
+    assert hits().l1_hits == served + 1  # another request is another miss
+    world.sign_in(world.sibling().public())
+    assert app.acquire_token_silent(SCOPES, account).account == account
+    assert world.token_requests() == 0
+
+
+def test_a_kept_miss_does_not_stand_in_the_way_of_a_sign_in(world: World) -> None:
+    app = world.public()
+    account = world.sign_in(app).account
+    app.remove_account(account)
+    for _ in range(2):
+        with pytest.raises(UiRequiredError, match="no_tokens_found"):
+            app.acquire_token_silent(SCOPES, account)
+    agent = UserAgent(username=ALICE)
+    assert app.acquire_token(SCOPES, account, open_browser=agent).account == account
+    agent.join()
+    assert app.acquire_token_silent(SCOPES, account).metadata.token_source == "cache"

@@ -32,7 +32,7 @@ def main(directory: str, key_file: Path, worker: str) -> None:
             tokens = new_tokens(f"access {rounds}", user=user, refresh=f"refresh {rounds}", identity=f"id {rounds}")
             vault.save(replace(tokens, replacing=Replacing(old)))
             found = find(vault, user=user)
-            misses += found is None or (found.record.secret, found.id_token) != (f"access {rounds}", f"id {rounds}")
+            misses += found is None or (found.secret, found.id_token) != (f"access {rounds}", f"id {rounds}")
             # What nobody writes while the keys change must be readable with each of them.
             misses += find(vault, user=f"still-{rounds % 200}") is None
         rounds += 1

@@ -70,7 +70,7 @@ def read(directory: Path, checks: int, commits: int, results: object) -> None:
             if value is None:
                 continue
             (number,) = unpack_from("<q", value, 64)
-            witnesses = [(_engine.ACCESS, found, value)]
+            witnesses = _engine.Witnesses([(_engine.ACCESS, found, value)])
             view.remember(requests[token], None, None, number, FAR_MS, txnid, witnesses, 100)
         else:
             hits += 1

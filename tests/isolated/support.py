@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import warmtoken
+from warmtoken._engine import CachedToken
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.records import AccessTokenRecord, IdTokenRecord, RefreshTokenRecord
 from warmtoken.cache.token_cache import TokenCache
-from warmtoken.cache.vault import CachedToken, NewTokens, Vault
+from warmtoken.cache.vault import NewTokens, Vault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,4 +142,4 @@ def find(vault: Vault, scopes: tuple[str, ...] = ("a",), user: str | None = "use
 
 def secret_of(vault: Vault, scopes: tuple[str, ...] = ("a",), user: str | None = "user-1") -> str | None:
     found = find(vault, scopes, user)
-    return None if found is None else found.record.secret
+    return None if found is None else found.secret

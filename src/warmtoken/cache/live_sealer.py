@@ -10,7 +10,7 @@ from warmtoken import _engine
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.key_sources import UNENCRYPTED_KEY
 from warmtoken.cache.keyring import Keyring, retired_name, stored_keyring, unwrap_keyring
-from warmtoken.cache.sealing import HEADER, MAGIC, RecordType, Sealer, key_id
+from warmtoken.cache.sealing import MAGIC, Sealer, key_id
 from warmtoken.cache.shared_store import SharedStore
 from warmtoken.errors import CacheCorruptError, CacheError
 
@@ -92,13 +92,8 @@ class LiveSealer(Sealer):
     def _opening(self, sealed: bytes, root_key: bytes) -> bytes:
         return root_key if sealed[4:12] == key_id(root_key) else self._find_root_key()
 
-    def _unseal(self, kind: RecordType, key: bytes, value: bytes) -> bytes | None:
-        plain = super()._unseal(kind, key, value)
-        if plain is None and len(value) >= HEADER.size and not self.knows_key_of(value) and self._reloads():
-            return super()._unseal(kind, key, value)
-        return plain
-
-    def _reloads(self) -> bool:
+    def find_missing_key(self) -> bool:
+        """Take up the keyring anew for a record whose key is not here, and tell whether that could be done."""
         # A reader goes on without what it cannot read; a key that has not come yet is looked for now and then.
         if time.monotonic() < self._not_before:
             return False

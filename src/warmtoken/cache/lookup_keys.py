@@ -11,6 +11,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
+from warmtoken._engine import Wanted
+
 KEYRING_KEY = b"keyring".ljust(32, b"\0")
 FILE_ID_KEY = b"file id".ljust(32, b"\0")
 
@@ -38,6 +40,11 @@ class Slot(NamedTuple):
     extended_key: str = ""
 
 
+def _prefixed(field: str) -> bytes:
+    encoded = field.encode()
+    return len(encoded).to_bytes(4, "little") + encoded
+
+
 class LookupKeys:
     """Hashes owners, slots and scopes with the cache's index key (32 bytes).
 
@@ -47,7 +54,8 @@ class LookupKeys:
     def __init__(self, index_key: bytes) -> None:
         self._index_key = index_key
         self._state = blake2b(key=index_key, digest_size=16)
-        self.partition = lru_cache(maxsize=_KEPT)(self._partition)
+        self._clients = lru_cache(maxsize=_KEPT)(self._hash_client)
+        self._wanted_parts = lru_cache(maxsize=_KEPT)(self._hash_wanted)
         self._slot_part = lru_cache(maxsize=_KEPT)(self._hash_slot)
         self._token_part = lru_cache(maxsize=_KEPT)(self._hash_token)
         self._scope_parts = lru_cache(maxsize=_KEPT)(self._hash_scopes)
@@ -56,14 +64,52 @@ class LookupKeys:
     def _hash(self, fields: Iterable[str]) -> bytes:
         state = self._state.copy()
         for field in fields:
-            encoded = field.encode()
-            state.update(len(encoded).to_bytes(4, "little") + encoded)
+            state.update(_prefixed(field))
         return state.digest()
 
-    def _partition(self, owner: Owner) -> bytes:
+    def partition(self, owner: Owner) -> bytes:
+        """Return the 16 bytes that all keys of an owner begin with."""
         if owner.home_account_id is None:
-            return self._hash(("app", owner.authority, owner.client_id.lower()))
-        return self._hash(("user", owner.authority, owner.client_id.lower(), owner.home_account_id.lower()))
+            return self._clients("app", owner.authority, owner.client_id).digest()
+        state = self._clients("user", owner.authority, owner.client_id).copy()
+        state.update(_prefixed(owner.home_account_id.lower()))
+        return state.digest()
+
+    def _hash_client(self, kind: str, authority: str, client_id: str) -> blake2b:
+        # What all users of a client have in common is hashed once.
+        state = self._state.copy()
+        for field in (kind, authority, client_id.lower()):
+            state.update(_prefixed(field))
+        return state
+
+    def wanted(self, slot: Slot, scopes: tuple[str, ...]) -> Wanted:
+        """Return what a request for these scopes, which are folded and sorted, looks for in a slot's partition."""
+        owner, *rest = slot
+        return self._wanted_parts(owner.client_id, owner.home_account_id is not None, scopes, *rest)
+
+    def _hash_wanted(
+        self,
+        client_id: str,
+        of_user: bool,
+        scopes: tuple[str, ...],
+        realm: str,
+        token_type: str,
+        key_id: str,
+        extended_key: str,
+    ) -> Wanted:
+        slot_part = self._slot_part(realm, token_type, key_id, extended_key)
+        hashes = self._scope_parts(slot_part, scopes)
+        return Wanted(
+            self._token_part(slot_part, scopes),
+            b"".join(hashes[1:] or hashes),
+            self._named_part("id", realm.lower()) if of_user else None,
+            client_id.lower(),
+            realm.lower(),
+            token_type.lower(),
+            key_id,
+            extended_key,
+            scopes,
+        )
 
     def _hash_slot(self, realm: str, token_type: str, key_id: str, extended_key: str) -> bytes:
         return self._hash(("slot", realm.lower(), token_type.lower(), key_id, extended_key))

@@ -106,22 +106,10 @@ def encode(record: Record) -> bytes:
     return packed + bytes(-len(packed) % PADDING)
 
 
-def decode_access_token(plain: bytes) -> AccessTokenRecord:
-    """Return the access token in a record's plaintext, which has been verified."""
-    user, environment, client, realm, target, secret, cached_at, expires_on, refresh_on, *rest = split_fields(plain)
-    times = int(cached_at), int(expires_on), int(refresh_on)
-    return AccessTokenRecord(user, environment, client, realm, target, secret, *times, *rest[:5])
-
-
 def decode_refresh_token(plain: bytes) -> RefreshTokenRecord:
     """Return the refresh token in a record's plaintext, which has been verified."""
     user, environment, client, secret, target, family, modified, *rest = split_fields(plain)
     return RefreshTokenRecord(user, environment, client, secret, target, family, int(modified), *rest[:2])
-
-
-def decode_id_token(plain: bytes) -> IdTokenRecord:
-    """Return the id token in a record's plaintext, which has been verified."""
-    return IdTokenRecord(*split_fields(plain)[:6])
 
 
 def decode_account(plain: bytes) -> AccountRecord:

@@ -8,6 +8,8 @@ from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
+from warmtoken import _engine
+
 MAGIC = b"WT"
 VERSION = 1
 AES_256_GCM = 1
@@ -47,7 +49,7 @@ def read_header(value: bytes) -> Header:
     return Header(fields[6], fields[7], fields[8])
 
 
-class Sealer:
+class Sealer(_engine.Unsealer):
     """Seals with one data key and unseals with any it was given.
 
     `keys` are 32-byte data keys, the active one first; `file_id` is the 16-byte id of the cache file.
@@ -57,51 +59,25 @@ class Sealer:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        self._invalid = InvalidTag
+        super().__init__(file_id, InvalidTag)
         self._new_cipher = AESGCM
         self._file_id = file_id
-        self.refused = 0
         self.use(keys)
 
     def use(self, keys: list[bytes]) -> None:
         """Seal and unseal with other keys from now on, the active one first; other threads may do so meanwhile."""
-        self._ciphers = {key_id(key): self._new_cipher(key) for key in keys}
-        self._current = key_id(keys[0]), self._ciphers[key_id(keys[0])]
+        ciphers = {key_id(key): self._new_cipher(key) for key in keys}
+        self.use_ciphers(ciphers)
+        self._current = key_id(keys[0]), ciphers[key_id(keys[0])]
 
     @property
     def active(self) -> bytes:
         """The id of the key that seals."""
         return self._current[0]
 
-    def knows_key_of(self, value: bytes) -> bool:
-        """Tell whether the record names a data key that is here."""
-        return len(value) >= HEADER.size and value[4:12] in self._ciphers
-
     def seal(self, kind: RecordType, key: bytes, plain: bytes, header: Header) -> bytes:
         """Return the sealed record: 64 bytes of header, the ciphertext, a 16-byte tag."""
         active, cipher = self._current
         nonce = os.urandom(NONCE_SIZE)
-        size = len(plain) + TAG_SIZE
-        head = HEADER.pack(MAGIC, VERSION, AES_256_GCM, active, 0, kind, *header, nonce, size)
-        return head + cipher.encrypt(nonce, plain, self._context(head, key))
-
-    def unseal(self, kind: RecordType, key: bytes, value: bytes) -> bytes | None:
-        """Return the plaintext, or None (counted in `refused`) where the record does not verify."""
-        plain = self._unseal(kind, key, value)
-        if plain is None:
-            self.refused += 1
-        return plain
-
-    def _unseal(self, kind: RecordType, key: bytes, value: bytes) -> bytes | None:
-        cipher = self._ciphers.get(value[4:12])
-        if cipher is None or len(value) < HEADER.size or value[:4] != b"WT\x01\x01" or value[14] != kind:
-            return None
-        if int.from_bytes(value[52:56], "little") != len(value) - HEADER.size:
-            return None
-        try:
-            return cipher.decrypt(value[40:52], value[HEADER.size :], self._context(value, key))
-        except self._invalid:
-            return None
-
-    def _context(self, head: bytes, key: bytes) -> bytes:
-        return head[:40] + head[52:64] + self._file_id + key
+        head = HEADER.pack(MAGIC, VERSION, AES_256_GCM, active, 0, kind, *header, nonce, len(plain) + TAG_SIZE)
+        return head + cipher.encrypt(nonce, plain, _engine.context_of(head, self._file_id, key))

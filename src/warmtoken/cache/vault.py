@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from warmtoken import _engine
+from warmtoken._engine import CachedToken
 from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.live_sealer import LiveSealer
@@ -22,22 +23,8 @@ from warmtoken.cache.sealing import HEADER, MAGIC, Header, RecordType, read_head
 from warmtoken.cache.shared_store import SharedStore
 from warmtoken.errors import CacheError
 
-Witness = tuple[int, bytes, bytes | None]
-
 _PAGE = 256
 _NEVER_EXPIRES = Header(0, 0, 1)
-
-
-class CachedToken(NamedTuple):
-    """An access token as found, its id token, and what proves that both are still in the file."""
-
-    record: AccessTokenRecord
-    id_token: str | None
-    txnid: int
-    witnesses: tuple[Witness, ...]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(…)"
 
 
 class CachedRefreshToken(NamedTuple):
@@ -112,38 +99,22 @@ class Vault:
 
         `usable_after` is in Unix seconds: an exact match that expires later is taken without a look at the others.
         """
-        found = self._find_access_token(slot, scopes, usable_after)
+        keys, owner = self.keys, slot.owner
+        user = (owner.home_account_id or "").lower()
+        wanted, partition = keys.wanted(slot, scopes), keys.partition(owner)
+        found = _engine.load_token(self._store, self._sealer, wanted, partition, user, int(usable_after * 1000))
         if found is None:
             self.missed += 1
         else:
             self.found += 1
         return found
 
-    def _find_access_token(self, slot: Slot, scopes: tuple[str, ...], usable_after: float) -> CachedToken | None:
-        hashes = self.keys.scopes(slot, scopes)
-        wanted = b"".join(hashes[1:] or hashes)
-        identity_key = self.keys.id_token(slot.owner, slot.realm) if slot.owner.home_account_id is not None else None
-        txnid, key, value, identity = _engine.find_token(
-            self._store, self.keys.access_token(slot, scopes), wanted, int(usable_after * 1000), identity_key
+    def nothing_for(self, slot: Slot, scopes: tuple[str, ...]) -> int:
+        """Return a transaction as of which no token serves a request and its user has no refresh token, else 0."""
+        keys, owner = self.keys, slot.owner
+        return _engine.nothing_for(
+            self._store, keys.wanted(slot, scopes), keys.partition(owner), keys.refresh_token(owner)
         )
-        if key is None or value is None:
-            return None
-        plain = self._sealer.unseal(RecordType.ACCESS_TOKEN, key, value)
-        if plain is None:
-            return None
-        record = records.decode_access_token(plain)
-        if not _serves(record, slot, scopes):
-            return None
-        witnesses: tuple[Witness, ...] = ((_engine.ACCESS, key, value),)
-        if identity_key is not None:
-            witnesses += ((_engine.IDENTITY, identity_key, identity),)
-        return CachedToken(record, self._id_token(identity_key, identity), txnid, witnesses)
-
-    def _id_token(self, key: bytes | None, value: bytes | None) -> str | None:
-        if key is None or value is None:
-            return None
-        plain = self._sealer.unseal(RecordType.ID_TOKEN, key, value)
-        return None if plain is None else records.decode_id_token(plain).secret
 
     # --- refresh tokens ---
 
@@ -297,16 +268,3 @@ class Vault:
                 (_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner)),
             ]
         )
-
-
-def _serves(record: AccessTokenRecord, slot: Slot, scopes: Iterable[str]) -> bool:
-    # The hashes said so already; a token must not go to the wrong user even if they were made to collide.
-    owner = slot.owner
-    return (
-        record.home_account_id.lower() == (owner.home_account_id or "").lower()
-        and record.client_id.lower() == owner.client_id.lower()
-        and record.realm.lower() == slot.realm.lower()
-        and record.token_type.lower() == slot.token_type.lower()
-        and (record.key_id, record.extended_key) == (slot.key_id, slot.extended_key)
-        and set(scopes) <= set(record.target.casefold().split())
-    )

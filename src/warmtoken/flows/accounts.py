@@ -51,6 +51,16 @@ def account_with_hint(context: Context, login_hint: str) -> Flow[Account]:
     )
 
 
+def no_tokens_found(correlation_id: str | None) -> UiRequiredError:
+    """Return the error for an account without a refresh token (MSAL's code)."""
+    return UiRequiredError(
+        "no_tokens_found",
+        "expected a refresh token of this account in the cache, found none; sign in interactively",
+        classification="acquire_token_silent_failed",
+        correlation_id=correlation_id,
+    )
+
+
 def _one_for_each_user(records: list[AccountRecord]) -> list[Account]:
     # A user has a record for each tenant that was signed in to; the home tenant's says most.
     by_user: dict[str, AccountRecord] = {}

@@ -12,7 +12,7 @@ from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
 from warmtoken.flows.effects import Call, Flow
-from warmtoken.protocol.authority import Authority
+from warmtoken.protocol.authority import Authority, request_authority
 
 if TYPE_CHECKING:
     from warmtoken.protocol.client_authentication import Client
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from warmtoken.protocol.token_request import RequestContext
 
 HTTP_TIMEOUT = 30.0  # seconds, for all requests of one call
+_KEPT_AUTHORITIES = 1024
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Context:
     expiry_margin: float | None = None
     redirect_path: str | None = None
     metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
+    _home_authorities: dict[str, Authority] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
 
     @property
     def vault(self) -> Vault:
@@ -50,6 +52,24 @@ class Context:
     def owner(self, home_account_id: str | None) -> Owner:
         """Return whose tokens a request is about: a user's, or the client's own (None)."""
         return Owner(self.authority.cache_name, self.client.client_id, home_account_id)
+
+    def issues_for(self, environment: str) -> bool:
+        """Tell whether accounts of this environment are the authority's."""
+        return environment == self.authority.environment or self.authority.issues_for(environment)
+
+    def request_authority(self, home_account_id: str, tenant_id: str | None) -> Authority:
+        """Return the authority for one user's request, as `protocol.authority.request_authority` says."""
+        if tenant_id is None and not self.authority.is_tenantless:
+            return self.authority
+        _, dot, home_tenant = home_account_id.rpartition(".")
+        if tenant_id is not None or not dot:
+            return request_authority(self.authority, home_account_id, tenant_id)
+        found = self._home_authorities.get(home_tenant)
+        if found is None:
+            found = request_authority(self.authority, home_account_id, None)
+            if len(self._home_authorities) < _KEPT_AUTHORITIES:
+                self._home_authorities[home_tenant] = found
+        return found
 
     def slot(self, home_account_id: str | None, authority: Authority) -> Slot:
         """Return where the tokens of a request lie."""

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from warmtoken.cache.records import AccessTokenRecord
+from typing import Protocol
 
 MARGIN = 300.0  # seconds, as in MSAL
 MARGIN_SHARE = 0.1  # of the token's lifetime, at most: a token that lives for a minute is cached too
 
 
-def margin_of(record: AccessTokenRecord, expiry_margin: float | None) -> float:
+class Lifetime(Protocol):
+    """An access token as stored or as found; times are Unix seconds."""
+
+    @property
+    def cached_at(self) -> int: ...
+    @property
+    def expires_on(self) -> int: ...
+
+
+def margin_of(token: Lifetime, expiry_margin: float | None) -> float:
     """Return how many seconds before its expiry a token is no longer used."""
     if expiry_margin is not None:
         return expiry_margin
-    return min(MARGIN, MARGIN_SHARE * max(0, record.expires_on - record.cached_at))
+    return min(MARGIN, MARGIN_SHARE * max(0, token.expires_on - token.cached_at))
 
 
-def usable_until(record: AccessTokenRecord, expiry_margin: float | None) -> float:
+def usable_until(token: Lifetime, expiry_margin: float | None) -> float:
     """Return the Unix time from which on a token is no longer used."""
-    return record.expires_on - margin_of(record, expiry_margin)
+    return token.expires_on - margin_of(token, expiry_margin)
 
 
-def is_usable(record: AccessTokenRecord, now: float, expiry_margin: float | None) -> bool:
+def is_usable(token: Lifetime, now: float, expiry_margin: float | None) -> bool:
     """Tell whether `expires_on - now > margin`."""
-    return now < usable_until(record, expiry_margin)
+    return now < usable_until(token, expiry_margin)

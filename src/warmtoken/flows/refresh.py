@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.vault import CachedRefreshToken, Replacing
 from warmtoken.errors import CacheError, ServiceError, UiRequiredError
+from warmtoken.flows.accounts import no_tokens_found
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Detach, Flow
 from warmtoken.flows.metadata import provider_metadata, send
@@ -51,12 +52,7 @@ def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult]:
     if signed_in is not None:
         return signed_in
     if found is None:
-        raise UiRequiredError(
-            "no_tokens_found",
-            "expected a refresh token of this account in the cache, found none; sign in interactively",
-            classification="acquire_token_silent_failed",
-            correlation_id=renewal.request.correlation_id,
-        )
+        raise no_tokens_found(renewal.request.correlation_id)
     try:
         return (yield from _redeem(context, renewal, found))
     except UiRequiredError as error:

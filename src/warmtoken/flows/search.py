@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from warmtoken._engine import CachedToken
 from warmtoken.cache.lookup_keys import Slot
-from warmtoken.cache.vault import CachedToken
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.freshness import MARGIN, is_usable, usable_until
@@ -42,12 +42,12 @@ class Search:
 
     def usable(self, found: CachedToken | None) -> AuthenticationResult | None:
         """Return the result of a find if it may still be used."""
-        if found is None or not is_usable(found.record, self.context.now(), self.margin):
+        if found is None or not is_usable(found, self.context.now(), self.margin):
             return None
         # What is kept in memory is served to calls without a min_validity of their own.
         remember = None if self.request.min_validity is not None else self.request.remember
-        until = usable_until(found.record, self.margin)
-        return serve(found, self.account, self.watch, self.request.correlation_id, remember, until)
+        until = usable_until(found, self.margin)
+        return serve(found, self.account, self.watch.total_ms(), self.request.correlation_id, remember, until)
 
     def look_again(self, before: CachedToken | None) -> AuthenticationResult | None:
         """Return a usable token; a forced refresh accepts one that came since the call, a claims challenge none."""
@@ -55,7 +55,7 @@ class Search:
             return None
         found = self.find()
         if self.request.force_refresh and found is not None and before is not None:
-            return self.usable(found) if found.record.secret != before.record.secret else None
+            return self.usable(found) if found.secret != before.secret else None
         return self.usable(found)
 
     def reason(self, found: CachedToken | None) -> CacheRefreshReason:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from warmtoken.errors import UiRequiredError
-from warmtoken.flows.accounts import account_with_hint
+from warmtoken.flows.accounts import account_with_hint, no_tokens_found
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Flow
 from warmtoken.flows.requests import TokenRequest
 from warmtoken.flows.search import Look, Search, find_or_fetch
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
-from warmtoken.protocol.authority import Authority, request_authority
+from warmtoken.protocol.authority import Authority
 
 
 def acquire_silent(context: Context, request: TokenRequest) -> Flow[AuthenticationResult]:
@@ -20,8 +20,11 @@ def acquire_silent(context: Context, request: TokenRequest) -> Flow[Authenticati
     watch = Stopwatch()
     account = yield from _resolve_account(context, request)
     yield from open_cache(context)
-    authority = request_authority(context.authority, account.home_account_id, request.tenant_id)
+    authority = context.request_authority(account.home_account_id, request.tenant_id)
     search = Search(context, request, context.slot(account.home_account_id, authority), account, watch)
+    absence = _absence(search, account)
+    if absence is not None:
+        raise absence
     return (
         yield from find_or_fetch(
             search,
@@ -29,6 +32,20 @@ def acquire_silent(context: Context, request: TokenRequest) -> Flow[Authenticati
             lambda reason, look: _renew(search, account, authority, reason, look),
         )
     )
+
+
+def _absence(search: Search, account: Account) -> UiRequiredError | None:
+    # Where the file has neither a token nor a refresh token nobody need wait for anybody; and the answer is kept.
+    request, vault = search.request, search.context.vault
+    if request.bypasses_cache or request.min_validity is not None or vault.needs_heal or vault.shared.unsaved:
+        return None
+    txnid = vault.nothing_for(search.slot, search.scopes)
+    if not txnid:
+        return None
+    if request.remember is not None and request.login_hint is None:
+        keep = request.remember
+        keep.view().remember_absence(keep.scopes, account, keep.variant, no_tokens_found(None), txnid)
+    return no_tokens_found(request.correlation_id)
 
 
 def _renew(
@@ -60,7 +77,7 @@ def _resolve_account(context: Context, request: TokenRequest) -> Flow[Account]:
 
 def _own_account(context: Context, account: Account, correlation_id: str | None) -> Account:
     # Ids are unique within an issuer only: another issuer's user must not get the tokens of ours with the same id.
-    if context.authority.issues_for(account.environment):
+    if context.issues_for(account.environment):
         return account
     raise UiRequiredError(
         "no_tokens_found",

@@ -17,7 +17,7 @@ def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     Raises TypeError for a bare string, a non-iterable or an item that is no string, and ValueError for an item
     that is no scope-token (RFC 6749, section 3.3).
     """
-    if isinstance(scopes, str | bytes) or not isinstance(scopes, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(scopes, str | bytes) or not isinstance(scopes, (list, Iterable)):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"expected scopes as a list of strings, such as ['User.Read'], got {type(scopes).__name__}")
     typed = tuple(scopes)
     for scope in typed:
