@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
+# make demo | test | lint | bench | sanitize | valgrind | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
 MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*) $(shell find src -name '*.p
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench sanitize valgrind clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/warmtoken demo $(DEMO_FLAGS)
@@ -23,8 +23,16 @@ lint: $(VENV)/.installed $(VENV)/.group-lint $(VENV)/.group-test
 bench: $(VENV)/.installed $(VENV)/.group-bench
 	$(BIN)/python -m benches $(BENCH_FLAGS)
 
+# The tests with AddressSanitizer and UBSan in the extension; those of the engine under memcheck.
+sanitize: export WARMTOKEN_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1
+sanitize: export LDFLAGS = -fsanitize=address,undefined
+valgrind: export WARMTOKEN_CFLAGS = -g -O1
+sanitize valgrind:
+	@$(MAKE) VENV=.venv-$@ .venv-$@/.installed .venv-$@/.group-test
+	@scripts/$@.sh .venv-$@ $(TEST_FLAGS)
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) .venv-sanitize .venv-valgrind build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 
 $(VENV)/.made: scripts/make_venv.sh
 	@scripts/make_venv.sh $(VENV)

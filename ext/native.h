@@ -11,6 +11,12 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
+
+#ifndef CLOCK_REALTIME_COARSE /* macOS has none: the exact clocks do as well, and cost more */
+#define CLOCK_REALTIME_COARSE CLOCK_REALTIME
+#define CLOCK_MONOTONIC_COARSE CLOCK_MONOTONIC
+#endif
 
 static inline uint64_t wt_load_acquire(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 

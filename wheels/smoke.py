@@ -1,7 +1,8 @@
-"""Signs in, refreshes and hits with an installed wheel, and checks that liblmdb came with it."""
+"""Signs in, refreshes and hits with an installed wheel, and checks that liblmdb came with it, of a good version."""
 
 import sys
 import tempfile
+from importlib.metadata import files
 from pathlib import Path
 
 from warmtoken import PublicClientApplication, TokenCache, _engine
@@ -20,6 +21,15 @@ def acquire(directory: str) -> str:
     return mapped_lmdb()
 
 
+def check_lmdb() -> str:
+    version = _engine.lmdb_version()
+    if (0, 9, 26) <= version <= (0, 9, 31):
+        raise SystemExit(f"expected LMDB 0.9.24, 0.9.25, or 0.9.32 or newer, got {version}; build with another")
+    if not any(path.name == "LICENSE.lmdb" for path in files("warmtoken") or ()):
+        raise SystemExit("expected the licence of LMDB in the wheel")
+    return ".".join(map(str, version))
+
+
 def mapped_lmdb() -> str:
     lines = Path("/proc/self/maps").read_text().splitlines() if sys.platform == "linux" else []
     paths = {line.split()[-1] for line in lines if "liblmdb" in line}
@@ -31,5 +41,4 @@ def mapped_lmdb() -> str:
 
 with tempfile.TemporaryDirectory() as directory:
     library = acquire(directory)
-version = ".".join(map(str, _engine.lmdb_version()))
-print(f"smoke test passed: Python {sys.version.split()[0]}, LMDB {version} ({library})")
+print(f"smoke test passed: Python {sys.version.split()[0]}, LMDB {check_lmdb()} ({library})")
