@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import msal
@@ -64,12 +64,12 @@ def token_endpoint(authority: str) -> str:
 
 
 class MsalPython:
-    """Both applications of one client on one cache."""
+    """Both applications of one client on one cache: a new one in memory, or the one that is given."""
 
-    def __init__(self, client_id: str, authority: str) -> None:
+    def __init__(self, client_id: str, authority: str, token_cache: msal.SerializableTokenCache | None = None) -> None:
         self._client_id = client_id
         self._authority = authority
-        self.token_cache = msal.TokenCache()
+        self.token_cache = msal.SerializableTokenCache() if token_cache is None else token_cache
         discovery = CannedDiscovery(authority)
         self.public = msal.PublicClientApplication(
             client_id, authority=authority, token_cache=self.token_cache, http_client=discovery
@@ -95,6 +95,18 @@ class MsalPython:
         """Add what MSAL adds after a client-credentials request."""
         self._add("client_credentials", scopes, access_token, lifetime, {})
 
+    def save_many_for_client(self, tokens: Sequence[tuple[tuple[str, ...], str]], *, lifetime: int) -> None:
+        """Load tokens (scopes and secret) in the form in which MSAL keeps them: `add` would walk over all for each."""
+        for scopes, access_token in tokens[:1]:
+            self.save_for_client(scopes, access_token=access_token, lifetime=lifetime)
+        state = json.loads(self.token_cache.serialize())
+        [(key, first)] = state["AccessToken"].items()
+        state["AccessToken"] = {
+            key.replace(first["target"].lower(), target.lower()): {**first, "target": target, "secret": access_token}
+            for target, access_token in ((" ".join(sorted(scopes)), secret) for scopes, secret in tokens)
+        }
+        self.token_cache.deserialize(json.dumps(state))
+
     def _add(
         self, grant: str, scopes: tuple[str, ...], access_token: str, lifetime: int, more: Mapping[str, str]
     ) -> None:
@@ -114,12 +126,12 @@ class MsalPython:
             }
         )
 
-    def find_access_tokens(self, scopes: list[str], account: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return what MSAL's own search finds, with the query that its silent method makes."""
+    def find_access_tokens(self, scopes: list[str], account: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """Return what MSAL's own search finds, with the query that its silent method makes; None is the client."""
         query = {
             "client_id": self._client_id,
             "environment": self.public.authority.instance,
             "realm": self.public.authority.tenant,
-            "home_account_id": account["home_account_id"],
+            "home_account_id": account["home_account_id"] if account else None,
         }
         return list(self.token_cache.search(msal.TokenCache.CredentialType.ACCESS_TOKEN, target=scopes, query=query))
