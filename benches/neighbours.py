@@ -131,8 +131,8 @@ def _msal_adding(users: int, now: int, rounds: int) -> dict[str, float]:
 
 def _msal_misses(partition: int, now: int) -> dict[str, float]:
     msal = MsalPython(CLIENT_ID, AUTHORITY)
-    entries = (own_token(number, now) for number in range(partition))
-    msal.save_many_for_client([(entry.scopes, entry.access_token) for entry in entries], lifetime=CROWD_LIFETIME)
+    for entry in (own_token(number, now) for number in range(partition)):
+        msal.save_for_client(entry.scopes, access_token=entry.access_token, lifetime=CROWD_LIFETIME)
     middle = own_token(partition // 2, now)
     assert msal.confidential.acquire_token_for_client(list(middle.scopes))["access_token"] == middle.access_token
     assert msal.find_access_tokens(MISSING, None) == []

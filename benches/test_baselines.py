@@ -142,7 +142,8 @@ def test_msal_with_many_tokens_finds_each_of_them() -> None:
     now = int(time.time())
     tokens = [own_token(number, now) for number in range(3)]
     msal = MsalPython(CLIENT_ID, AUTHORITY)
-    msal.save_many_for_client([(entry.scopes, entry.access_token) for entry in tokens], lifetime=3600)
+    for entry in tokens:
+        msal.save_for_client(entry.scopes, access_token=entry.access_token, lifetime=3600)
     for entry in tokens:
         result = msal.confidential.acquire_token_for_client(list(entry.scopes))
         assert result["access_token"] == entry.access_token

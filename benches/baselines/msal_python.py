@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import msal
@@ -94,18 +94,6 @@ class MsalPython:
     def save_for_client(self, scopes: tuple[str, ...], *, access_token: str, lifetime: int) -> None:
         """Add what MSAL adds after a client-credentials request."""
         self._add("client_credentials", scopes, access_token, lifetime, {})
-
-    def save_many_for_client(self, tokens: Sequence[tuple[tuple[str, ...], str]], *, lifetime: int) -> None:
-        """Load tokens (scopes and secret) in the form in which MSAL keeps them: `add` would walk over all for each."""
-        for scopes, access_token in tokens[:1]:
-            self.save_for_client(scopes, access_token=access_token, lifetime=lifetime)
-        state = json.loads(self.token_cache.serialize())
-        [(key, first)] = state["AccessToken"].items()
-        state["AccessToken"] = {
-            key.replace(first["target"].lower(), target.lower()): {**first, "target": target, "secret": access_token}
-            for target, access_token in ((" ".join(sorted(scopes)), secret) for scopes, secret in tokens)
-        }
-        self.token_cache.deserialize(json.dumps(state))
 
     def _add(
         self, grant: str, scopes: tuple[str, ...], access_token: str, lifetime: int, more: Mapping[str, str]
