@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benches.programs import PROGRAMS, SUITE, run_programs
 from benches.table import render
 
 HERE = Path(__file__).resolve().parent
-PROGRAMS = ("scale", "processes", "startup", "writes")
-RESULTS = HERE.parent / "build" / "benches" / "results.json"
+RESULTS = HERE.parent / "build" / "benches" / f"{SUITE}.json"
 
 
 def main() -> int:
@@ -25,10 +24,7 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help=f"then also {', '.join(PROGRAMS)}")
     options = parser.parse_args()
     quick = ["--quick"] if options.quick else []
-    code = _suite(quick)
-    for program in PROGRAMS if options.all else ():
-        code = code or subprocess.run([sys.executable, "-m", f"benches.{program}", *quick], check=False).returncode
-    return code
+    return _suite(quick) or (run_programs(quick) if options.all else 0)
 
 
 def _suite(quick: list[str]) -> int:

@@ -12,6 +12,11 @@ def duration(seconds: float) -> str:
     return f"{amount:.0f} {unit}" if amount >= 100 else f"{amount:.3g} {unit}"
 
 
+def times(ratio: float) -> str:
+    """Return a ratio with two digits, such as 3.2x, or with all before the point."""
+    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.2g}x"
+
+
 def markdown(rows: list[list[str]]) -> list[str]:
     """Return the lines of a Markdown table, aligned; the first row is the heading."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.managers import SyncManager
@@ -17,6 +16,7 @@ from benches.crowd import Users
 from benches.lookups import REVISITED, check
 from benches.ours import new_tokens
 from benches.report import RESULTS, Report, is_quick, scratch
+from benches.separate import alone, processes
 
 TOKENS = 2_000
 COUNTS, QUICK_COUNTS = (1, 2, 4, 8), (1, 2)
@@ -42,17 +42,12 @@ def main() -> None:
     rates: dict[str, list[float]] = {}
     with scratch() as directory, get_context("spawn").Manager() as manager:
         crowd = Users(Path(directory), TOKENS, int(time.time()))
-        with _processes(1) as process:
-            process.submit(crowd.fill).result()
+        alone(crowd.fill)
         for _ in range(rounds):
             for count in counts:
                 _add(rates, count, _quiet_round(manager, crowd, count, seconds))
                 _add(rates, count, _round_with_writer(manager, crowd, count, seconds))
     _publish(quick, counts, {name: statistics.median(each) for name, each in rates.items()})
-
-
-def _processes(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
 
 
 def _add(rates: dict[str, list[float]], count: int, found: dict[str, float]) -> None:
@@ -61,13 +56,13 @@ def _add(rates: dict[str, list[float]], count: int, found: dict[str, float]) -> 
 
 
 def _quiet_round(manager: SyncManager, crowd: Users, count: int, seconds: float) -> dict[str, float]:
-    with _processes(count) as pool:
+    with processes(count) as pool:
         each = Round(crowd, manager.Barrier(count), seconds)
         return {"quiet": sum(pool.map(hit, [each] * count))}
 
 
 def _round_with_writer(manager: SyncManager, crowd: Users, count: int, seconds: float) -> dict[str, float]:
-    with _processes(count) as pool, _processes(1) as writer:
+    with processes(count) as pool, processes() as writer:
         each = Round(crowd, manager.Barrier(count + 1), seconds)
         commits = writer.submit(write, each)
         return {"written": sum(pool.map(hit, [each] * count)), "commits": commits.result()}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from benches.crowd import Crowd, OwnTokens, Users
 from benches.lookups import Figures
 from benches.markdown import duration
 from benches.report import RESULTS, Report, is_quick, scratch
+from benches.separate import alone, processes
 
 SIZES, QUICK_SIZES = (1_000, 10_000, 100_000, 1_000_000), (200, 1_000)
 PARTITION, QUICK_PARTITION = 164_663, 1_000
@@ -49,10 +48,10 @@ def _measured(kind: type[Crowd], size: int, rounds: int) -> dict[str, Any]:
     with scratch() as directory:
         crowd = kind(Path(directory) / "warmtoken", size, int(time.time()))
         start = time.perf_counter()
-        _alone(crowd.fill)
+        alone(crowd.fill)
         filling = time.perf_counter() - start
-        figures: Figures = _alone(lookups.measure, crowd)
-        record_size: int = _alone(crowd.sealed_size)
+        figures: Figures = alone(lookups.measure, crowd)
+        record_size: int = alone(crowd.sealed_size)
         ours, bare = _adding(crowd, record_size, rounds)
     return {
         **figures._asdict(),
@@ -64,21 +63,12 @@ def _measured(kind: type[Crowd], size: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-
-
-def _alone(function: Callable[..., Any], *args: Any) -> Any:
-    with _process() as process:
-        return process.submit(function, *args).result()
-
-
 def _adding(crowd: Crowd, record_size: int, rounds: int) -> tuple[list[float], list[float]]:
     # In turns, since a disk is not the same at all times; in two processes, since each has an LMDB of its own.
     beside = crowd.directory.parent / "bare"
     ours: list[float] = []
     bare: list[float] = []
-    with _process() as our_process, _process() as bare_process:
+    with processes() as our_process, processes() as bare_process:
         bare_process.submit(bare_lmdb.add, beside, crowd.size, record_size, 1).result()
         our_process.submit(lookups.add, crowd, rounds * ADDED, 1).result()
         for number in range(rounds):

@@ -8,8 +8,6 @@ import statistics
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from benches.markdown import duration
 from benches.ours import KEY
 from benches.population import AUTHORITY, CLIENT_ID, ENVIRONMENT, SCOPES
 from benches.report import TOP, Report, is_quick, scratch
+from benches.separate import alone
 
 RUNS, QUICK_RUNS = 15, 3
 TOKENS = 2_000
@@ -27,6 +26,7 @@ NOTHING = "nothing"
 IMPORT = "import warmtoken"
 HIT = "import warmtoken and one warm hit"
 MSAL = "import msal"
+AZURE = "import azure.identity"
 
 ENDING = """
 seconds = time.perf_counter() - start
@@ -47,6 +47,7 @@ result = token.access_token, token.metadata.cache_level
 """
     + ENDING,
     MSAL: BEGINNING + "import msal" + ENDING,
+    AZURE: BEGINNING + "import azure.identity" + ENDING,
 }
 
 
@@ -56,8 +57,7 @@ def main() -> None:
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in PROGRAMS}
     with scratch() as directory:
         crowd = Users(Path(directory), TOKENS, int(time.time()))
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            process.submit(crowd.fill).result()
+        alone(crowd.fill)
         arguments = _arguments(crowd)
         for name in PROGRAMS:
             _run(name, arguments)  # compiles what is imported

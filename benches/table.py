@@ -4,40 +4,62 @@ from __future__ import annotations
 
 from typing import Any
 
-from benches.competitors import LMDB, MSAL, OURS, PURE
-from benches.markdown import duration, markdown
+from benches.competitors import (
+    AZURE,
+    CACHETOOLS,
+    DISKCACHE,
+    EMPTY,
+    EXTENSIONS,
+    LMDB,
+    MSAL,
+    OURS,
+    PURE,
+    REDIS,
+    REDIS_SOCKET,
+    SQLITE,
+)
+from benches.markdown import duration, markdown, times
 
-COLUMNS = (OURS, PURE, MSAL, LMDB)
+COLUMNS = {  # by the first word of a case
+    "hit": (OURS, EMPTY, PURE, CACHETOOLS, MSAL, EXTENSIONS, AZURE, LMDB),
+    "store": (OURS, MSAL, LMDB, SQLITE, DISKCACHE, REDIS_SOCKET, REDIS),
+    "miss": (OURS, PURE, MSAL, LMDB),
+}
 
 
 def render(results: dict[str, Any]) -> str:
-    """Return the heading and a Markdown table: a row for each case with the medians, and how many times ours.
+    """Return the heading and a Markdown table a kind of case: a row for each case with the medians, and how often ours.
 
     `results` is pytest-benchmark's JSON.
     """
-    medians = _medians(results["benchmarks"])
-    rows = [["case", *COLUMNS]]
-    rows += [[case, *(_cell(of_case, column) for column in COLUMNS)] for case, of_case in medians.items()]
-    return "\n".join([*_heading(results), "", *markdown(rows)])
+    found, absent = medians(results), results["machine_info"]["benches"]["absent"]
+    lines = _heading(results)
+    for kind, columns in COLUMNS.items():
+        rows = [["case", *columns]]
+        for case, of_case in found.items():
+            if case.startswith(f"{kind}:"):
+                rows.append([case, *(_cell(of_case, column, absent) for column in columns)])
+        lines += ["", *markdown(rows)]
+    return "\n".join(lines)
 
 
-def _medians(benchmarks: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    medians: dict[str, dict[str, float]] = {}
-    for benchmark in benchmarks:
+def medians(results: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the seconds a call took by case and competitor."""
+    found: dict[str, dict[str, float]] = {}
+    for benchmark in results["benchmarks"]:
         info = benchmark["extra_info"]
         seconds = benchmark["stats"]["median"] / info["calls"]
-        medians.setdefault(benchmark["group"], {})[info["competitor"]] = seconds
-    return medians
+        found.setdefault(benchmark["group"], {})[info["competitor"]] = seconds
+    return found
 
 
-def _cell(of_case: dict[str, float], column: str) -> str:
+def _cell(of_case: dict[str, float], column: str, absent: list[str]) -> str:
     if column not in of_case:
-        return "-"
+        return "not installed" if column in absent else "-"
     seconds = of_case[column]
     if column == OURS or OURS not in of_case:
         return duration(seconds)
-    ratio = seconds / of_case[OURS]
-    return f"{duration(seconds)} ({ratio:,.0f}x)" if ratio >= 100 else f"{duration(seconds)} ({ratio:.2g}x)"
+    return f"{duration(seconds)} ({times(seconds / of_case[OURS])})"
 
 
 def _heading(results: dict[str, Any]) -> list[str]:
@@ -46,7 +68,8 @@ def _heading(results: dict[str, Any]) -> list[str]:
     lines = [
         f"Commit {commit['id'][:12]}{' with changes' if commit['dirty'] else ''}, {results['datetime'][:10]}",
         f"{cpu.get('brand_raw', machine['machine'])}, {cpu['count']} CPUs, {machine['system']} {machine['release']}",
-        f"{versions['python']}, LMDB {versions['lmdb']}, py-lmdb {versions['py_lmdb']}, MSAL Python {versions['msal']}",
+        f"{versions['python']}, LMDB {versions['lmdb']}, py-lmdb {versions['py_lmdb']}",
+        ", ".join(f"{name} {number}" for name, number in versions["peers"].items()),
         "Median of each call; in brackets: the peer's time divided by ours.",
     ]
     if versions["quick"]:

@@ -7,8 +7,20 @@ from typing import Any
 
 import pytest
 
-from benches.competitors import LMDB, MSAL, OURS, PURE, Competitor, Method, between
-from benches.population import OWN_SCOPES, SCOPES, SUBSET, Population
+from benches.competitors import (
+    AZURE,
+    CACHETOOLS,
+    EMPTY,
+    EXTENSIONS,
+    LMDB,
+    MSAL,
+    OURS,
+    PURE,
+    Competitor,
+    Method,
+    between,
+)
+from benches.population import SCOPES, SUBSET, Population
 from benches.timing import Timing
 
 AWAITS = 10_000
@@ -16,7 +28,7 @@ REVISITED = 250  # users: few enough that none pushes another out of memory
 
 
 @pytest.mark.benchmark(group="hit: same scopes and account")
-@between(OURS, PURE, MSAL, LMDB)
+@between(OURS, EMPTY, PURE, CACHETOOLS, MSAL, EXTENSIONS, LMDB)
 def test_hit(competitor: Competitor, timing: Timing, population: Population) -> None:
     """A user's token for the scopes that it was stored with, asked for again and again."""
     acquire, user = competitor.acquire_token_silent, population.middle
@@ -27,13 +39,13 @@ def test_hit(competitor: Competitor, timing: Timing, population: Population) -> 
 
 
 @pytest.mark.benchmark(group="hit: client credentials")
-@between(OURS, PURE, MSAL, LMDB)
+@between(OURS, EMPTY, PURE, CACHETOOLS, MSAL, EXTENSIONS, AZURE, LMDB)
 def test_client_credentials_hit(competitor: Competitor, timing: Timing, population: Population) -> None:
     """The client's own token for the scopes that it was stored with, asked for again and again."""
     acquire, own = competitor.acquire_token_for_client, population.own
-    acquire(OWN_SCOPES)
-    competitor.check(acquire(OWN_SCOPES), own, "L1")
-    competitor.check(timing.repeat(acquire, OWN_SCOPES), own, "L1")
+    acquire(*competitor.own_scopes)
+    competitor.check(acquire(*competitor.own_scopes), own, "L1")
+    competitor.check(timing.repeat(acquire, *competitor.own_scopes), own, "L1")
 
 
 @pytest.mark.benchmark(group="hit: async")

@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 
-from benches.competitors import LMDB, MSAL, OURS, Competitor, Method, between
+from benches.competitors import (
+    DISKCACHE,
+    LMDB,
+    MSAL,
+    OURS,
+    REDIS,
+    REDIS_SOCKET,
+    SQLITE,
+    Competitor,
+    Method,
+    between,
+)
 from benches.population import SCOPES, SUBSET, USERS, Population
 from benches.timing import Timing
 
 
 @pytest.mark.benchmark(group="store: first lookup of a token in a process")
-@between(OURS, LMDB)
+@between(OURS, LMDB, SQLITE, DISKCACHE, REDIS, REDIS_SOCKET)
 def test_store_lookup(competitor: Competitor, timing: Timing, population: Population) -> None:
     """Users' first calls for the scopes that their tokens were stored with: ours reads, unseals, makes the result."""
     _first_lookups(competitor, timing, population, SCOPES)

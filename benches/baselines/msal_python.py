@@ -64,12 +64,12 @@ def token_endpoint(authority: str) -> str:
 
 
 class MsalPython:
-    """Both applications of one client on one cache."""
+    """Both applications of one client on one cache: a new one in memory, or the one that is given."""
 
-    def __init__(self, client_id: str, authority: str) -> None:
+    def __init__(self, client_id: str, authority: str, token_cache: msal.SerializableTokenCache | None = None) -> None:
         self._client_id = client_id
         self._authority = authority
-        self.token_cache = msal.TokenCache()
+        self.token_cache = msal.SerializableTokenCache() if token_cache is None else token_cache
         discovery = CannedDiscovery(authority)
         self.public = msal.PublicClientApplication(
             client_id, authority=authority, token_cache=self.token_cache, http_client=discovery
@@ -114,12 +114,12 @@ class MsalPython:
             }
         )
 
-    def find_access_tokens(self, scopes: list[str], account: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return what MSAL's own search finds, with the query that its silent method makes."""
+    def find_access_tokens(self, scopes: list[str], account: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """Return what MSAL's own search finds, with the query that its silent method makes; None is the client."""
         query = {
             "client_id": self._client_id,
             "environment": self.public.authority.instance,
             "realm": self.public.authority.tenant,
-            "home_account_id": account["home_account_id"],
+            "home_account_id": account["home_account_id"] if account else None,
         }
         return list(self.token_cache.search(msal.TokenCache.CredentialType.ACCESS_TOKEN, target=scopes, query=query))
