@@ -7,7 +7,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_Compare, PyUnicode_DecodeUTF8
-from libc.errno cimport errno, EACCES, EAGAIN, EDQUOT, EINVAL, EIO, ENOSPC, EPERM, EROFS
+from libc.errno cimport errno, EACCES, EAGAIN, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, EPERM, EROFS
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
@@ -22,6 +22,7 @@ from clmdb cimport *
 import os
 import threading
 import weakref
+from contextlib import nullcontext
 
 from warmtoken.errors import CacheCorruptError, CacheError, CacheFullError, CacheRefusedError
 from warmtoken.models import Account
@@ -45,6 +46,8 @@ cdef extern from "native.h" nogil:
     void wt_put_be64(unsigned char *bytes, uint64_t value)
     int wt_watch_forks()
     uint64_t wt_fork_count()
+    int wt_file_system(const char *path, uint64_t *kind)
+    size_t wt_mutex_size()
 
 include "clock.pxi"
 include "errors.pxi"
@@ -54,6 +57,8 @@ include "reading.pxi"
 include "writing.pxi"
 include "tokens.pxi"
 include "room.pxi"
+include "readers.pxi"
+include "machine.pxi"
 include "hits.pxi"
 include "codec.pxi"
 

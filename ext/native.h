@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#ifdef __linux__
+#include <sys/vfs.h>
+#endif
 
 static inline uint64_t wt_load_acquire(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 
@@ -44,6 +47,21 @@ static inline int wt_extend(int fd, off_t from, off_t to) {
     return -1;
 #endif
 }
+
+/* The kind of the file system that a path is on, by its magic number (statfs(2)); 0 where the system has none. */
+static inline int wt_file_system(const char *path, uint64_t *kind) {
+    *kind = 0;
+#ifdef __linux__
+    struct statfs found;
+    if (statfs(path, &found) != 0) return -1;
+    *kind = (uint32_t)found.f_type;
+#else
+    (void)path;
+#endif
+    return 0;
+}
+
+static inline size_t wt_mutex_size(void) { return sizeof(pthread_mutex_t); }
 
 /* Counts the forks that this process came out of as the child. */
 static volatile uint64_t wt_forks;

@@ -40,21 +40,31 @@ def sweep(Store store not None, int64_t before_ms, size_t limit):
 
     Returns how many were deleted, in one synced transaction. Raises CacheError where that failed.
     """
-    cdef Writer writer
-    cdef size_t swept = 0
-    cdef int rc = 0
+    cdef size_t swept = 0, epoch
+    cdef int rc
     store._stay_open()
+    epoch = store.epoch
+    rc = _sweep_once(store, before_ms, limit, &swept)
+    if rc == MDB_PANIC:
+        store._recover(epoch)
+        rc = _sweep_once(store, before_ms, limit, &swept)
+    _check(rc, f"writing {store.path}")
+    return swept
+
+
+cdef int _sweep_once(Store store, int64_t before_ms, size_t limit, size_t *swept) except -100:
+    cdef Writer writer
+    cdef int rc
     with store.write_lock:
         rc = _begin_write(store, &writer)
         if rc == MDB_SUCCESS:
             with nogil:
-                rc = _sweep(&writer, before_ms, limit, &swept)
+                rc = _sweep(&writer, before_ms, limit, swept)
                 if rc != MDB_SUCCESS or not writer.changed:
                     mdb_txn_abort(writer.txn)
                 else:
                     rc = mdb_txn_commit(writer.txn)
-    _check(rc, f"writing {store.path}")
-    return swept
+    return rc
 
 
 def usage(Store store not None):
@@ -72,17 +82,3 @@ def usage(Store store not None):
     store._end_read()
     _check(rc, f"reading {store.path}")
     return pages * store.page_size, [entries[i] for i in range(DB_COUNT)]
-
-
-cdef int _take_line(const char *text, void *context) noexcept with gil:
-    (<list>context).append(text.decode("ascii", "replace"))
-    return 0
-
-
-def readers(Store store not None):
-    """Return LMDB's table of reading threads as (process id, id of the transaction it reads or None), for all."""
-    cdef list lines = []
-    store._stay_open()
-    _check(min(0, mdb_reader_list(store.env, _take_line, <void *>lines)), f"reading {store.path}")
-    rows = [line.split() for text in lines for line in text.splitlines()]
-    return [(int(row[0]), None if row[2] == "-" else int(row[2])) for row in rows if len(row) == 3 and row[0].isdigit()]

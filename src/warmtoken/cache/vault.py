@@ -80,6 +80,8 @@ class Vault:
         self._store = shared.store
         self.found = 0
         self.missed = 0
+        self.unreadable = 0
+        self.expired = 0
 
     @property
     def newest(self) -> int:
@@ -130,9 +132,11 @@ class Vault:
             return None
         plain = self._sealer.unseal(RecordType.ACCESS_TOKEN, key, value)
         if plain is None:
+            self.unreadable += 1
             return None
         record = records.decode_access_token(plain)
         if not _serves(record, slot, scopes):
+            self.unreadable += 1
             return None
         witnesses: tuple[Witness, ...] = ((_engine.ACCESS, key, value),)
         if identity_key is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.vault import CachedToken
+from warmtoken.errors import CacheError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.freshness import MARGIN, is_usable, usable_until
@@ -15,6 +16,10 @@ from warmtoken.flows.results import serve
 from warmtoken.flows.single_flight import Fetch, fetch_once
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.scopes import lookup_scopes
+
+
+# What keeps this process from reading a file that may be sound: the provider can still be asked.
+_PASSED_OVER = {"cache_panic", "cache_io_error", "no_address_space", "readers_full"}
 
 
 @dataclass(slots=True)
@@ -37,12 +42,27 @@ class Search:
         return self.context.now() + (MARGIN if self.margin is None else self.margin)
 
     def find(self) -> CachedToken | None:
-        """Return the token that serves the request best, usable or not."""
-        return self.context.vault.find_access_token(self.slot, self.scopes, self._usable_after())
+        """Return the token that serves the request best, usable or not.
+
+        Where the system keeps this process from reading the file, that is logged, and a miss.
+        """
+        vault = self.context.vault
+        try:
+            return vault.find_access_token(self.slot, self.scopes, self._usable_after())
+        except CacheError as error:
+            if error.code not in _PASSED_OVER:
+                raise
+            import logging
+
+            logging.getLogger("warmtoken").error("the token cache could not be read: %s", error)  # noqa: TRY400
+            return None
 
     def usable(self, found: CachedToken | None) -> AuthenticationResult | None:
         """Return the result of a find if it may still be used."""
-        if found is None or not is_usable(found.record, self.context.now(), self.margin):
+        if found is None:
+            return None
+        if not is_usable(found.record, self.context.now(), self.margin):
+            self.context.vault.expired += 1
             return None
         # What is kept in memory is served to calls without a min_validity of their own.
         remember = None if self.request.min_validity is not None else self.request.remember
