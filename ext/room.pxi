@@ -40,14 +40,16 @@ def sweep(Store store not None, int64_t before_ms, size_t limit):
 
     Returns how many were deleted, in one synced transaction. Raises CacheError where that failed.
     """
-    cdef size_t swept = 0, epoch
-    cdef int rc
+    cdef size_t swept = 0, epoch = 0
+    cdef int attempt, rc = 0
     store._stay_open()
-    epoch = store.epoch
-    rc = _sweep_once(store, before_ms, limit, &swept)
-    if rc == MDB_PANIC:
-        store._recover(epoch)
+    for attempt in range(1 + RECOVERIES):
+        if rc == MDB_PANIC:
+            store._recover(epoch)
+        epoch = store.epoch
         rc = _sweep_once(store, before_ms, limit, &swept)
+        if rc != MDB_PANIC:
+            break
     _check(rc, f"writing {store.path}")
     return swept
 

@@ -9,6 +9,7 @@ cdef enum:
     HEAL_PAUSE_NS = 1_000_000_000
     LOCK_FILE_SIZE = 192 + (MAX_READERS - 1) * 64  # what LMDB 0.9 makes of it
     TXNID_AT = 144  # of each meta page, in LMDB 0.9 on 64-bit machines; checked when the file is opened
+    RECOVERIES = 3  # at a time: writes of other threads may go on failing
     LEAST_MAP = 1048576  # bytes, where the process may not map more
 
 MAX_MAP_SIZE = 1 << 33
@@ -372,8 +373,7 @@ cdef class Store:
         return self._begin_read_slowly()
 
     cdef int _begin_read_slowly(self) except -1:
-        cdef int rc, dead, attempt, full = 0
-        cdef bint recovered = False
+        cdef int rc, dead, attempt, full = 0, recovered = 0
         for attempt in range(8):
             self._stay_open()
             if self.reader != NULL:
@@ -389,8 +389,8 @@ cdef class Store:
             elif rc == MDB_READERS_FULL:
                 mdb_reader_check(self.env, &dead)
                 full += 1
-            elif rc == MDB_PANIC and not recovered:
-                recovered = True
+            elif rc == MDB_PANIC and recovered < RECOVERIES:
+                recovered += 1
                 self._recover(self.epoch)
             else:
                 break

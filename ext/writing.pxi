@@ -42,10 +42,9 @@ def commit(Store store not None, list batches not None, int64_t expired_before_m
     cdef unsigned char *refused
     cdef Py_ssize_t count = sum(map(len, batches))
     cdef uint64_t txnid = 0
-    cdef size_t epoch
-    cdef int rc = 0
+    cdef size_t epoch = 0
+    cdef int attempt, rc = 0
     store._stay_open()
-    epoch = store.epoch
     ops = <Op *>calloc(count + 1, sizeof(Op))
     refused = <unsigned char *>calloc(len(batches) + 1, 1)
     if ops == NULL or refused == NULL:
@@ -56,10 +55,13 @@ def commit(Store store not None, list batches not None, int64_t expired_before_m
         _fill(ops, batches)
         if _puts_something(ops, count) and store._is_short_of_space():
             raise _error(ENOSPC, f"writing {store.path}")
-        rc = _commit_with_room(store, ops, count, refused, len(batches), expired_before_ms, &txnid)
-        if rc == MDB_PANIC:
-            store._recover(epoch)
+        for attempt in range(1 + RECOVERIES):
+            if rc == MDB_PANIC:
+                store._recover(epoch)
+            epoch = store.epoch
             rc = _commit_with_room(store, ops, count, refused, len(batches), expired_before_ms, &txnid)
+            if rc != MDB_PANIC:
+                break
         if rc == EIO and store._disk_is_full():  # what LMDB makes of a write that was cut short
             rc = ENOSPC
         _check(rc, f"writing {store.path}")

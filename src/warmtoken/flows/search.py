@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.vault import CachedToken
-from warmtoken.errors import CacheError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.freshness import MARGIN, is_usable, usable_until
@@ -16,10 +15,6 @@ from warmtoken.flows.results import serve
 from warmtoken.flows.single_flight import Fetch, fetch_once
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.scopes import lookup_scopes
-
-
-# What keeps this process from reading a file that may be sound: the provider can still be asked.
-_PASSED_OVER = {"cache_panic", "cache_io_error", "no_address_space", "readers_full"}
 
 
 @dataclass(slots=True)
@@ -42,20 +37,8 @@ class Search:
         return self.context.now() + (MARGIN if self.margin is None else self.margin)
 
     def find(self) -> CachedToken | None:
-        """Return the token that serves the request best, usable or not.
-
-        Where the system keeps this process from reading the file, that is logged, and a miss.
-        """
-        vault = self.context.vault
-        try:
-            return vault.find_access_token(self.slot, self.scopes, self._usable_after())
-        except CacheError as error:
-            if error.code not in _PASSED_OVER:
-                raise
-            import logging
-
-            logging.getLogger("warmtoken").error("the token cache could not be read: %s", error)  # noqa: TRY400
-            return None
+        """Return the token that serves the request best, usable or not."""
+        return self.context.vault.find_access_token(self.slot, self.scopes, self._usable_after())
 
     def usable(self, found: CachedToken | None) -> AuthenticationResult | None:
         """Return the result of a find if it may still be used."""
