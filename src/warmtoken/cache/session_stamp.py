@@ -45,15 +45,24 @@ class SessionStamp:
     # it lives. That is as it should be, since it may open the cache at any moment. A program it starts does not get it.
 
     def __init__(self, path: Path) -> None:
+        self._fd = -1
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             self._take(path)
         except OSError as error:
+            self._close()
             raise cannot("lock", path, error) from error
+        except CacheRefusedError:
+            self._close()  # now: whoever keeps the exception must not keep the lock
+            raise
 
     def __del__(self) -> None:
-        if hasattr(self, "_fd"):
+        self._close()
+
+    def _close(self) -> None:
+        if self._fd >= 0:
             os.close(self._fd)
+            self._fd = -1
 
     def _take(self, path: Path) -> None:
         ours = _facts()
