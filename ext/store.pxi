@@ -310,10 +310,13 @@ cdef class Store:
         return rc
 
     cdef bint _grow(self) except -1:
-        # With the lock held and no transaction of ours open; other processes follow at their next transaction.
+        # Whether there may be more room now. With the lock held and no transaction of ours open; other processes follow
+        # at their next transaction.
         cdef MDB_envinfo info
-        cdef int dead
+        cdef int dead = 0
         mdb_reader_check(self.env, &dead)  # old pages that a dead reader pins can be used again after this
+        if dead:
+            return True
         _check(mdb_env_info(self.env, &info), f"writing {self.path}")
         if info.me_mapsize >= self.max_map_size:
             return False
