@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.fcntl cimport FD_CLOEXEC, F_GETFD, F_SETFD, fcntl
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ, mmap, munmap
 from posix.types cimport off_t
 from posix.unistd cimport SEEK_END, lseek
 from posix.time cimport clock_gettime, timespec

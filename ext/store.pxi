@@ -320,8 +320,21 @@ cdef class Store:
         _check(mdb_env_info(self.env, &info), f"writing {self.path}")
         if info.me_mapsize >= self.max_map_size:
             return False
-        _check(self._map_anew(min(2 * info.me_mapsize, self.max_map_size)), "letting the map grow")
+        _check(self._map_anew(info.me_mapsize + self._room_to_grow(info.me_mapsize)), "letting the map grow")
         return True
+
+    cdef size_t _room_to_grow(self, size_t size) except 0:
+        # As much again, or what the process may map (RLIMIT_AS): to find that out costs nothing, to fail costs the map.
+        cdef size_t step = min(size, self.max_map_size - size)
+        cdef void *there
+        while True:
+            there = mmap(NULL, step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            if there != MAP_FAILED:
+                munmap(there, step)
+                return step
+            if step <= LEAST_MAP:
+                raise _error(ENOMEM, "letting the map grow")
+            step = max(LEAST_MAP, step // 2) & ~(<size_t>0xFFFF)
 
     cdef bint _is_short_of_space(self) except -1:
         # Deleting copies pages too: on a full disk the last of the reserve is for that alone.

@@ -105,10 +105,41 @@ def test_above_the_budget_the_soonest_to_expire_go_first_and_refresh_tokens_neve
     assert secret_of(cache.vault(), user="user 0") is None
 
 
+def test_above_the_budget_of_entries_the_expired_go_first_then_the_soonest_and_refresh_tokens_never(
+    directory: Path, clock: Clock
+) -> None:
+    cache = TokenCache(directory, key=KEY, clock=clock, max_entries=50)
+    vault = cache.vault()
+    for number in range(40):
+        vault.save(new_tokens("long", user=f"long {number}", refresh="kept", expires_on=FAR + number))
+    for number in range(10):
+        vault.save(new_tokens("short", user=f"short {number}", refresh="kept", expires_on=NOW + 100))
+    assert (cache.stats().access_tokens, cache.stats().evicted) == (50, 0)
+    clock.advance(200)  # expired, and not yet swept
+    for number in range(40, 55):
+        cache.vault().save(new_tokens("long", user=f"long {number}", refresh="kept", expires_on=FAR + number))
+    assert [find(cache.vault(), user=f"short {number}") for number in range(10)] == [None] * 10
+    held = [find(cache.vault(), user=f"long {number}") is not None for number in range(55)]
+    assert held == [False] * 5 + [True] * 50
+    stats = cache.stats()
+    assert (stats.access_tokens, stats.refresh_tokens, stats.evicted) == (50, 65, 15)
+
+
+@pytest.mark.parametrize("case", ["a_smaller_map_does", "no_room_to_grow", "another_process_grows_beyond"])
+def test_a_process_that_may_not_map_much(case: str, directory: Path) -> None:
+    assert run("address_space.py", case, directory).split() == ["ok"]
+
+
 def test_a_commit_that_a_killed_writer_left_unseen_is_healed(directory: Path) -> None:
-    milliseconds, heals = map(int, run("heal.py", directory).split())
+    milliseconds, heals, _ = map(int, run("heal.py", directory).split())
     assert heals == 1
     assert milliseconds < 1000
+
+
+def test_nobody_waits_for_a_writer_that_was_stopped_before_its_commit_was_seen(directory: Path) -> None:
+    _, heals, milliseconds = map(int, run("heal.py", directory, "stopped").split())
+    assert heals == 1  # once it went on
+    assert milliseconds < 1500  # the gate's deadline is 2 s
 
 
 def test_stats_count_what_happens(directory: Path, clock: Clock) -> None:
