@@ -151,7 +151,46 @@ def test_stats_count_what_happens(directory: Path, clock: Clock) -> None:
     stats = cache.stats()
     assert (stats.access_tokens, stats.refresh_tokens, stats.id_tokens, stats.accounts) == (1, 1, 1, 0)
     assert (stats.store_hits, stats.store_misses, stats.refused_records) == (1, 1, 0)
+    assert (stats.store_absent, stats.store_unreadable, stats.recoveries) == (1, 0, 0)
     assert stats.newest_transaction == vault.newest
     assert stats.reader_processes == 1
     assert stats.used_bytes > 0
     assert "secret" not in repr(stats)
+
+
+def test_misses_are_counted_by_reason(directory: Path, clock: Clock) -> None:
+    cache = opened(directory, clock)
+    vault = cache.vault()
+    vault.save(new_tokens("secret"))
+    assert find(vault) is not None
+    assert find(vault, ("a", "b")) is None
+    assert find(vault, user="nobody") is None
+    [(key, value)] = _engine.scan(vault.shared.store, _engine.ACCESS, b"")
+    broken = value[:-1] + bytes([value[-1] ^ 1])
+    vault.shared.commit([(_engine.PUT, _engine.ACCESS, key, broken)])
+    assert find(vault) is None
+    stats = cache.stats()
+    assert (stats.store_hits, stats.store_misses, stats.store_absent, stats.store_unreadable) == (1, 3, 2, 1)
+    assert stats.refused_records == 1
+
+
+def test_lookups_in_memory_that_find_nothing_are_counted_by_reason(directory: Path, clock: Clock) -> None:
+    cache = opened(directory, clock)
+    cache.vault().save(new_tokens("secret"))
+    found = find(cache.vault())
+    assert found is not None
+    view = cache.view()
+    assert view.lookup(("a",)) is None
+    assert view.lookup(("b",)) is None
+    view.remember(("a",), None, None, "kept", (NOW + 10) * 1000, found.txnid, found.witnesses, 100)
+    assert view.lookup(("a",)) == "kept"
+    stats = cache.stats()
+    assert (stats.l1_hits, stats.l1_absent, stats.l1_overdue, stats.l1_outdated) == (1, 2, 0, 0)
+    clock.advance(20)
+    assert view.lookup(("a",)) is None
+    assert cache.stats().l1_overdue == 1
+    cache.vault().save(new_tokens("newer"))
+    view.remember(("a",), None, None, "kept", (NOW + 99) * 1000, found.txnid, found.witnesses, 100)
+    assert view.lookup(("a",)) is None
+    stats = cache.stats()
+    assert (stats.l1_hits, stats.l1_absent, stats.l1_overdue, stats.l1_outdated) == (1, 2, 1, 1)

@@ -26,9 +26,10 @@ _RULES = {
     ),
     "pid_namespace": (
         "pid_namespace_mismatch",
-        "a process of another container has this cache open, and process ids mean something else there; give each "
-        "container its own path, or let them share one PID namespace (docker run --pid=container:…, "
-        "shareProcessNamespace: true in Kubernetes)",
+        (
+            "another container has this cache open; give each container its own path, or let them share one PID namespace "
+            "(docker run --pid=container:NAME, shareProcessNamespace: true in Kubernetes)"
+        ),
     ),
 }
 
@@ -125,6 +126,6 @@ def _boot() -> str:
 
 def _pid_namespace() -> str:
     try:
-        return str(os.stat("/proc/self/ns/pid").st_ino)
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
     except OSError:
         return _UNKNOWN
