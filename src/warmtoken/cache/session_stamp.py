@@ -27,7 +27,7 @@ _RULES = {
     "pid_namespace": (
         "pid_namespace_mismatch",
         (
-            "another container has this cache open; give each container its own path, or let them share one PID namespace "
+            "another container has this cache open; give each its own path, or let them share one PID namespace "
             "(docker run --pid=container:NAME, shareProcessNamespace: true in Kubernetes)"
         ),
     ),
