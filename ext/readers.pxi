@@ -1,5 +1,65 @@
 # --- LMDB's table of readers -----------------------------------------------------------------------------------------
 
+cdef int _begin_read_slowly(Store store) except -1:
+    cdef int rc, dead, attempt, full = 0, recovered = 0
+    for attempt in range(8):
+        store._stay_open()
+        if store.reader != NULL:
+            rc = mdb_txn_renew(store.reader)
+        elif full < 2:
+            rc = mdb_txn_begin(store.env, NULL, MDB_RDONLY, &store.reader)
+        else:
+            rc = _borrow(store)
+        if rc == MDB_SUCCESS:
+            return 0
+        if rc == MDB_MAP_RESIZED:
+            store._adopt_map_size()
+        elif rc == MDB_READERS_FULL:
+            mdb_reader_check(store.env, &dead)
+            full += 1
+        elif rc == MDB_PANIC and recovered < RECOVERIES:
+            recovered += 1
+            store._recover(store.epoch)
+        else:
+            break
+    return _check(rc, f"reading {store.path}")
+
+
+cdef int _borrow(Store store) except -100:
+    # All readers' slots are taken: read in a write transaction, which needs none. It sees what a reader would,
+    # changes nothing, and ends with the read.
+    cdef MDB_txn *txn = NULL
+    cdef int rc = MDB_PANIC
+    gate = store.gate()
+    gate.__enter__()
+    try:
+        store.write_lock.acquire()
+    except BaseException:  # Ctrl-C
+        gate.__exit__(None, None, None)
+        raise
+    if store.env != NULL:
+        with nogil:
+            rc = mdb_txn_begin(store.env, NULL, 0, &txn)
+    if rc == MDB_SUCCESS and store.reader == NULL:
+        store.reader, store.borrowed, store.borrowed_gate = txn, True, gate
+        return rc
+    if rc == MDB_SUCCESS:
+        mdb_txn_abort(txn)  # another thread got a slot meanwhile
+        rc = MDB_READERS_FULL
+    store.write_lock.release()
+    gate.__exit__(None, None, None)
+    return rc
+
+
+cdef int _give_back(Store store) except -1:
+    mdb_txn_abort(store.reader)
+    gate = store.borrowed_gate
+    store.reader, store.borrowed, store.borrowed_gate = NULL, False, None
+    store.write_lock.release()
+    gate.__exit__(None, None, None)
+    return 0
+
+
 cdef int _take_line(const char *text, void *context) noexcept with gil:
     (<list>context).append(text.decode("ascii", "replace"))
     return 0

@@ -128,7 +128,7 @@ cdef class Store:
             mdb_reader_check(self.env, &dead)
             self._open_databases()
             self._map_meta_pages()
-            self._keep_reserve()
+            _keep_reserve(self)
         except BaseException:
             self._close()
             raise
@@ -257,23 +257,6 @@ cdef class Store:
             return 0  # no snapshot has this id
         return info.me_last_txnid
 
-    cdef void _keep_reserve(self) noexcept nogil:
-        # Space behind the data: with it LMDB can still write, and so free pages, when the disk is full. It also keeps
-        # the file as long as its meta pages say, which a last page that was never written would not.
-        cdef MDB_envinfo info
-        cdef off_t size, needed
-        cdef int fd
-        if mdb_env_info(self.env, &info) != MDB_SUCCESS or mdb_env_get_fd(self.env, &fd) != MDB_SUCCESS:
-            return
-        size = lseek(fd, 0, SEEK_END)
-        needed = (info.me_last_pgno + 1) * self.page_size
-        if 0 <= size < needed + RESERVE // 2:
-            wt_extend(fd, size, needed + RESERVE)
-
-    cdef bint _disk_is_full(self) except -1:
-        found = os.statvfs(self.path)
-        return found.f_bavail * found.f_frsize < RESERVE
-
     cdef int _reopen(self) except -1:
         # The order matters: leak the snapshot, close (which only drops slots of this pid), then open our own. After a
         # failure the next use tries again.
@@ -309,49 +292,6 @@ cdef class Store:
             self.epoch += 1
         return rc
 
-    cdef bint _grow(self) except -1:
-        # Whether there may be more room now. With the lock held and no transaction of ours open; other processes follow
-        # at their next transaction.
-        cdef MDB_envinfo info
-        cdef int dead = 0
-        mdb_reader_check(self.env, &dead)  # old pages that a dead reader pins can be used again after this
-        if dead:
-            return True
-        _check(mdb_env_info(self.env, &info), f"writing {self.path}")
-        if info.me_mapsize >= self.max_map_size:
-            return False
-        _check(self._map_anew(info.me_mapsize + self._room_to_grow(info.me_mapsize)), "letting the map grow")
-        return True
-
-    cdef size_t _room_to_grow(self, size_t size) except 0:
-        # As much again, or what the process may map (RLIMIT_AS): to find that out costs nothing, to fail costs the map.
-        cdef size_t step = min(size, self.max_map_size - size)
-        cdef void *there
-        while True:
-            there = mmap(NULL, step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-            if there != MAP_FAILED:
-                munmap(there, step)
-                return step
-            if step <= LEAST_MAP:
-                raise _error(ENOMEM, "letting the map grow")
-            step = max(LEAST_MAP, step // 2) & ~(<size_t>0xFFFF)
-
-    cdef bint _is_short_of_space(self) except -1:
-        # Deleting copies pages too: on a full disk the last of the reserve is for that alone.
-        cdef MDB_envinfo info
-        cdef off_t needed
-        cdef int fd
-        self._stay_open()
-        _check(mdb_env_info(self.env, &info), f"writing {self.path}")
-        _check(mdb_env_get_fd(self.env, &fd), f"writing {self.path}")
-        needed = (info.me_last_pgno + 1) * self.page_size
-        if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
-            return False
-        self._keep_reserve()
-        if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
-            return False
-        return needed - usage(self)[0] < KEPT_FOR_DELETING  # else pages within the file are free
-
     @property
     def is_current(self):
         """Whether the file at the path is still the one that is open, not deleted or replaced by another."""
@@ -386,60 +326,7 @@ cdef class Store:
         self._stay_open()
         if self.reader != NULL and mdb_txn_renew(self.reader) == MDB_SUCCESS:
             return 0
-        return self._begin_read_slowly()
-
-    cdef int _begin_read_slowly(self) except -1:
-        cdef int rc, dead, attempt, full = 0, recovered = 0
-        for attempt in range(8):
-            self._stay_open()
-            if self.reader != NULL:
-                rc = mdb_txn_renew(self.reader)
-            elif full < 2:
-                rc = mdb_txn_begin(self.env, NULL, MDB_RDONLY, &self.reader)
-            else:
-                rc = self._borrow()
-            if rc == MDB_SUCCESS:
-                return 0
-            if rc == MDB_MAP_RESIZED:
-                self._adopt_map_size()
-            elif rc == MDB_READERS_FULL:
-                mdb_reader_check(self.env, &dead)
-                full += 1
-            elif rc == MDB_PANIC and recovered < RECOVERIES:
-                recovered += 1
-                self._recover(self.epoch)
-            else:
-                break
-        return _check(rc, f"reading {self.path}")
-
-    cdef int _borrow(self) except -100:
-        # All readers' slots are taken: read in a write transaction, which needs none. It sees what a reader would,
-        # changes nothing, and ends with the read.
-        cdef MDB_txn *txn = NULL
-        cdef int rc = MDB_PANIC
-        gate = self.gate()
-        gate.__enter__()
-        self.write_lock.acquire()
-        if self.env != NULL:
-            with nogil:
-                rc = mdb_txn_begin(self.env, NULL, 0, &txn)
-        if rc == MDB_SUCCESS and self.reader == NULL:
-            self.reader, self.borrowed, self.borrowed_gate = txn, True, gate
-            return rc
-        if rc == MDB_SUCCESS:
-            mdb_txn_abort(txn)  # another thread got a slot meanwhile
-            rc = MDB_READERS_FULL
-        self.write_lock.release()
-        gate.__exit__(None, None, None)
-        return rc
-
-    cdef int _give_back(self) except -1:
-        mdb_txn_abort(self.reader)
-        gate = self.borrowed_gate
-        self.reader, self.borrowed, self.borrowed_gate = NULL, False, None
-        self.write_lock.release()
-        gate.__exit__(None, None, None)
-        return 0
+        return _begin_read_slowly(self)
 
     cdef inline uint64_t _snapshot_id(self) noexcept nogil:
         # A write transaction has the id that its commit would make, one more than of what it sees.
@@ -447,7 +334,7 @@ cdef class Store:
 
     cdef inline int _end_read(self) except -1:
         if self.borrowed:
-            return self._give_back()
+            return _give_back(self)
         mdb_txn_reset(self.reader)
         return 0
 

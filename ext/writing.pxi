@@ -53,7 +53,7 @@ def commit(Store store not None, list batches not None, int64_t expired_before_m
         raise MemoryError
     try:
         _fill(ops, batches)
-        if _puts_something(ops, count) and store._is_short_of_space():
+        if _puts_something(ops, count) and _is_short_of_space(store):
             raise _error(ENOSPC, f"writing {store.path}")
         for attempt in range(1 + RECOVERIES):
             if rc == MDB_PANIC:
@@ -62,7 +62,7 @@ def commit(Store store not None, list batches not None, int64_t expired_before_m
             rc = _commit_with_room(store, ops, count, refused, len(batches), expired_before_ms, &txnid)
             if rc != MDB_PANIC:
                 break
-        if rc == EIO and store._disk_is_full():  # what LMDB makes of a write that was cut short
+        if rc == EIO and _disk_is_full(store):  # what LMDB makes of a write that was cut short
             rc = ENOSPC
         _check(rc, f"writing {store.path}")
         if not store.proven and txnid:
@@ -81,7 +81,7 @@ cdef int _commit_with_room(
     with store.write_lock:
         memset(refused, 0, batches)
         rc = _commit(store, ops, count, refused, expired_before_ms, txnid)
-        while rc == MDB_MAP_FULL and store._grow():
+        while rc == MDB_MAP_FULL and _grow(store):
             memset(refused, 0, batches)
             rc = _commit(store, ops, count, refused, expired_before_ms, txnid)
     return rc
@@ -168,7 +168,7 @@ cdef int _commit(
             txnid[0] = mdb_txn_id(writer.txn)
             rc = mdb_txn_commit(writer.txn)
             if rc == MDB_SUCCESS:
-                store._keep_reserve()
+                _keep_reserve(store)
     return rc
 
 
