@@ -8,12 +8,12 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_Compare, PyUnicode_DecodeUTF8
-from libc.errno cimport errno, EACCES, EAGAIN, EDQUOT, EINVAL, EIO, ENOSPC, EPERM, EROFS
+from libc.errno cimport errno, EACCES, EAGAIN, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, EPERM, EROFS
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.fcntl cimport FD_CLOEXEC, F_GETFD, F_SETFD, fcntl
-from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, mmap, munmap
+from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ, mmap, munmap
 from posix.types cimport off_t
 from posix.unistd cimport SEEK_END, lseek
 from posix.time cimport clock_gettime, timespec
@@ -23,6 +23,7 @@ from clmdb cimport *
 import os
 import threading
 import weakref
+from contextlib import nullcontext
 
 from warmtoken.errors import CacheCorruptError, CacheError, CacheFullError, CacheRefusedError
 from warmtoken.models import Account, AuthenticationResult, ResultMetadata
@@ -52,6 +53,8 @@ cdef extern from "native.h" nogil:
     void wt_put_be64(unsigned char *bytes, uint64_t value)
     int wt_watch_forks()
     uint64_t wt_fork_count()
+    int wt_file_system(const char *path, uint64_t *kind)
+    size_t wt_mutex_size()
 
 include "clock.pxi"
 include "errors.pxi"
@@ -65,6 +68,8 @@ include "witnesses.pxi"
 include "sealing.pxi"
 include "loading.pxi"
 include "results.pxi"
+include "readers.pxi"
+include "machine.pxi"
 include "hits.pxi"
 include "front.pxi"
 

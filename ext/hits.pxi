@@ -77,6 +77,8 @@ cdef class Hits:
     cdef readonly uint64_t served
     cdef readonly uint64_t confirmed
     cdef readonly uint64_t outdated
+    cdef readonly uint64_t absent
+    cdef readonly uint64_t overdue
     cdef size_t max_weight
     cdef int64_t check_at
     cdef size_t epoch
@@ -210,7 +212,10 @@ cdef class View:
         if not _sign(self.number, items, count, account_id, variant, &signature):
             return None
         way = self._probe(signature, items, count, account, variant)
-        return None if way == NULL else self._serve(way)
+        if way == NULL:
+            self.hits.absent += 1
+            return None
+        return self._serve(way)
 
     cdef inline Way *_probe(self, uint64_t signature, PyObject **items, Py_ssize_t count, object account,
                             object variant):
@@ -228,6 +233,7 @@ cdef class View:
         cdef Clock clock = self.hits.clock
         cdef int64_t now = clock.monotonic_ns()
         if clock.wall_ns() >= hit.wall_deadline or now >= hit.monotonic_deadline or now >= self.hits.check_at:
+            self.hits.overdue += 1
             return None
         if self.hits.epoch != self.hits.store.epoch:
             return None
@@ -328,11 +334,14 @@ cdef bint _still_true(Store store, Hit hit) except -1:
     cdef uint64_t txnid
     cdef bint same = True
     cdef int i
-    store._begin_read()
+    try:
+        store._begin_read()
+    except CacheError:
+        return False  # the way through the file says so, or finds another
     for i in range(WITNESSES):
         if same and hit.witnesses.items[i].db >= 0:
             same = _as_witnessed(store, &hit.witnesses.items[i])
-    txnid = mdb_txn_id(store.reader)
+    txnid = store._snapshot_id()
     store._note(txnid)
     store._end_read()
     if same:

@@ -99,7 +99,7 @@ def load_token(Store store not None, Unsealer sealer not None, Wanted wanted not
     store._begin_read()
     try:
         rc = _find(store, <char *>key, wanted.scopes, usable_after_ms, &best)
-        token.txnid = mdb_txn_id(store.reader)
+        token.txnid = store._snapshot_id()
         store._note(token.txnid)
         if rc == MDB_SUCCESS:
             body = _take_record(&best.value, head, token.witnesses, 0, DB_ACCESS, best.key)
@@ -114,6 +114,7 @@ def load_token(Store store not None, Unsealer sealer not None, Wanted wanted not
         return None
     body = sealer._unseal(ACCESS_TOKEN_RECORD, <char *>best.key, KEY_SIZE, head, body)
     if body is None or not _decode_token(token, body, wanted, home_account_id.encode()):
+        sealer.unreadable += 1
         return None
     if identity is not None:
         identity = sealer._unseal(ID_TOKEN_RECORD, <char *>identity_key, KEY_SIZE, identity_head, identity)
@@ -138,7 +139,7 @@ def nothing_for(Store store not None, Wanted wanted not None, bytes partition no
     rc = _find(store, <char *>key, wanted.scopes, 0, &best)
     if rc == MDB_NOTFOUND:
         rc = mdb_get(store.reader, store.dbis[DB_REFRESH], &refresh, &value)
-    txnid = mdb_txn_id(store.reader)
+    txnid = store._snapshot_id()
     store._note(txnid)
     store._end_read()
     return txnid if rc == MDB_NOTFOUND else 0

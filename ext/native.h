@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#ifdef __linux__
+#include <sys/vfs.h>
+#endif
 
 #ifndef CLOCK_REALTIME_COARSE /* macOS has none: the exact clocks do as well, and cost more */
 #define CLOCK_REALTIME_COARSE CLOCK_REALTIME
@@ -50,6 +53,21 @@ static inline int wt_extend(int fd, off_t from, off_t to) {
     return -1;
 #endif
 }
+
+/* The kind of the file system that a path is on, by its magic number (statfs(2)); 0 where the system has none. */
+static inline int wt_file_system(const char *path, uint64_t *kind) {
+    *kind = 0;
+#ifdef __linux__
+    struct statfs found;
+    if (statfs(path, &found) != 0) return -1;
+    *kind = (uint32_t)found.f_type;
+#else
+    (void)path;
+#endif
+    return 0;
+}
+
+static inline size_t wt_mutex_size(void) { return sizeof(pthread_mutex_t); }
 
 /* Counts the forks that this process came out of as the child. */
 static volatile uint64_t wt_forks;

@@ -29,7 +29,7 @@ def read(Store store not None, int db, bytes key not None):
     store._begin_read()
     try:
         value = _get(store, db, key)
-        txnid = mdb_txn_id(store.reader)
+        txnid = store._snapshot_id()
     finally:
         store._end_read()
     return txnid, value
@@ -101,7 +101,7 @@ def find_token(Store store not None, bytes key not None, bytes scopes not None, 
     store._begin_read()
     try:
         rc = _find(store, PyBytes_AS_STRING(key), scopes, usable_after_ms, &best)
-        txnid = mdb_txn_id(store.reader)
+        txnid = store._snapshot_id()
         store._note(txnid)
         if rc == MDB_SUCCESS:
             value = _copy(&best.value)

@@ -1,5 +1,70 @@
 # --- room: growth, sweeping, what is used ----------------------------------------------------------------------------
 
+cdef bint _grow(Store store) except -1:
+    # Whether there may be more room now. With the lock held and no transaction of ours open; other processes follow
+    # at their next transaction.
+    cdef MDB_envinfo info
+    cdef int dead = 0
+    mdb_reader_check(store.env, &dead)  # old pages that a dead reader pins can be used again after this
+    if dead:
+        return True
+    _check(mdb_env_info(store.env, &info), f"writing {store.path}")
+    if info.me_mapsize >= store.max_map_size:
+        return False
+    _check(store._map_anew(info.me_mapsize + _room_to_grow(store, info.me_mapsize)), "letting the map grow")
+    return True
+
+
+cdef size_t _room_to_grow(Store store, size_t size) except 0:
+    # As much again, or what the process may map (RLIMIT_AS): to find that out costs nothing, to fail costs the map.
+    cdef size_t step = min(size, store.max_map_size - size)
+    cdef void *there
+    while True:
+        there = mmap(NULL, step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        if there != MAP_FAILED:
+            munmap(there, step)
+            return step
+        if step <= LEAST_MAP:
+            raise _error(ENOMEM, "letting the map grow")
+        step = max(LEAST_MAP, step // 2) & ~(<size_t>0xFFFF)
+
+
+cdef bint _is_short_of_space(Store store) except -1:
+    # Deleting copies pages too: on a full disk the last of the reserve is for that alone.
+    cdef MDB_envinfo info
+    cdef off_t needed
+    cdef int fd
+    store._stay_open()
+    _check(mdb_env_info(store.env, &info), f"writing {store.path}")
+    _check(mdb_env_get_fd(store.env, &fd), f"writing {store.path}")
+    needed = (info.me_last_pgno + 1) * store.page_size
+    if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
+        return False
+    _keep_reserve(store)
+    if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
+        return False
+    return needed - usage(store)[0] < KEPT_FOR_DELETING  # else pages within the file are free
+
+
+cdef void _keep_reserve(Store store) noexcept nogil:
+    # Space behind the data: with it LMDB can still write, and so free pages, when the disk is full. It also keeps
+    # the file as long as its meta pages say, which a last page that was never written would not.
+    cdef MDB_envinfo info
+    cdef off_t size, needed
+    cdef int fd
+    if mdb_env_info(store.env, &info) != MDB_SUCCESS or mdb_env_get_fd(store.env, &fd) != MDB_SUCCESS:
+        return
+    size = lseek(fd, 0, SEEK_END)
+    needed = (info.me_last_pgno + 1) * store.page_size
+    if 0 <= size < needed + RESERVE // 2:
+        wt_extend(fd, size, needed + RESERVE)
+
+
+cdef bint _disk_is_full(Store store) except -1:
+    found = os.statvfs(store.path)
+    return found.f_bavail * found.f_frsize < RESERVE
+
+
 cdef int _sweep(Writer *writer, int64_t before_ms, size_t limit, size_t *swept) noexcept nogil:
     # Delete access tokens that expire before a time, the soonest first; the index is in that order.
     cdef unsigned char[EXPIRY_KEY_SIZE] expiry
@@ -40,21 +105,33 @@ def sweep(Store store not None, int64_t before_ms, size_t limit):
 
     Returns how many were deleted, in one synced transaction. Raises CacheError where that failed.
     """
-    cdef Writer writer
-    cdef size_t swept = 0
-    cdef int rc = 0
+    cdef size_t swept = 0, epoch = 0
+    cdef int attempt, rc = 0
     store._stay_open()
+    for attempt in range(1 + RECOVERIES):
+        if rc == MDB_PANIC:
+            store._recover(epoch)
+        epoch = store.epoch
+        rc = _sweep_once(store, before_ms, limit, &swept)
+        if rc != MDB_PANIC:
+            break
+    _check(rc, f"writing {store.path}")
+    return swept
+
+
+cdef int _sweep_once(Store store, int64_t before_ms, size_t limit, size_t *swept) except -100:
+    cdef Writer writer
+    cdef int rc
     with store.write_lock:
         rc = _begin_write(store, &writer)
         if rc == MDB_SUCCESS:
             with nogil:
-                rc = _sweep(&writer, before_ms, limit, &swept)
+                rc = _sweep(&writer, before_ms, limit, swept)
                 if rc != MDB_SUCCESS or not writer.changed:
                     mdb_txn_abort(writer.txn)
                 else:
                     rc = mdb_txn_commit(writer.txn)
-    _check(rc, f"writing {store.path}")
-    return swept
+    return rc
 
 
 def usage(Store store not None):
@@ -72,17 +149,3 @@ def usage(Store store not None):
     store._end_read()
     _check(rc, f"reading {store.path}")
     return pages * store.page_size, [entries[i] for i in range(DB_COUNT)]
-
-
-cdef int _take_line(const char *text, void *context) noexcept with gil:
-    (<list>context).append(text.decode("ascii", "replace"))
-    return 0
-
-
-def readers(Store store not None):
-    """Return LMDB's table of reading threads as (process id, id of the transaction it reads or None), for all."""
-    cdef list lines = []
-    store._stay_open()
-    _check(min(0, mdb_reader_list(store.env, _take_line, <void *>lines)), f"reading {store.path}")
-    rows = [line.split() for text in lines for line in text.splitlines()]
-    return [(int(row[0]), None if row[2] == "-" else int(row[2])) for row in rows if len(row) == 3 and row[0].isdigit()]

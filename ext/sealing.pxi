@@ -15,11 +15,13 @@ cdef class Unsealer:
     """Opens sealed records (docs/file-format.md) with the data keys in `use_ciphers`.
 
     `file_id` is the 16-byte id of the cache file, `invalid` the exception that a cipher raises for what does not verify.
+    `refused` counts records that did not verify, `unreadable` lookups that found such a record, or one of another user.
     """
     cdef dict decrypt
     cdef bytes file_id
     cdef object invalid
     cdef public size_t refused
+    cdef readonly size_t unreadable
 
     def __init__(self, bytes file_id not None, invalid):
         if len(file_id) != FILE_ID_SIZE:

@@ -9,6 +9,8 @@ cdef enum:
     HEAL_PAUSE_NS = 1_000_000_000
     LOCK_FILE_SIZE = 192 + (MAX_READERS - 1) * 64  # what LMDB 0.9 makes of it
     TXNID_AT = 144  # of each meta page, in LMDB 0.9 on 64-bit machines; checked when the file is opened
+    RECOVERIES = 3  # at a time: writes of other threads may go on failing
+    LEAST_MAP = 1048576  # bytes, where the process may not map more
 
 MAX_MAP_SIZE = 1 << 33
 
@@ -48,7 +50,10 @@ def lmdb_version():
 
 
 cdef class Store:
-    """One LMDB environment: reads under the GIL in one reused snapshot, writes in one transaction per commit."""
+    """One LMDB environment: reads under the GIL in one reused snapshot, writes in one transaction per commit.
+
+    `gate` makes a context in which no other process writes; `keeper` is kept for as long as the file is open.
+    """
     cdef MDB_env *env
     cdef MDB_txn *reader
     cdef MDB_dbi[DB_COUNT] dbis
@@ -61,11 +66,18 @@ cdef class Store:
     cdef readonly str path
     cdef readonly size_t heals
     cdef readonly size_t epoch
+    cdef readonly size_t recoveries
     cdef uint64_t lag_txnid
     cdef int64_t lag_since
     cdef int64_t healed_at
     cdef int lag_reads
+    cdef bint borrowed
+    cdef object borrowed_gate
+    cdef bint proven
+    cdef bint incoherent
     cdef object write_lock
+    cdef public object gate
+    cdef public object keeper
     cdef object __weakref__
 
     def __cinit__(self, path, size_t map_size, size_t max_map_size):
@@ -73,6 +85,7 @@ cdef class Store:
         self.map_size = map_size
         self.max_map_size = max_map_size
         self.write_lock = threading.Lock()
+        self.gate = nullcontext
         self.forks = wt_fork_count()
         self._open()
 
@@ -103,13 +116,19 @@ cdef class Store:
 
     cdef int _open(self) except -1:
         cdef int dead
+        if self.incoherent:
+            raise CacheRefusedError("file_system_refused", f"{self.path}: {_INCOHERENT}")
+        self.proven = False
         try:
             self._reserve_lock_file()
             self._open_environment()
+            if _frees_slots_of_this_pid(self.env):
+                self._close()
+                self._open_environment()
             mdb_reader_check(self.env, &dead)
             self._open_databases()
             self._map_meta_pages()
-            self._keep_reserve()
+            _keep_reserve(self)
         except BaseException:
             self._close()
             raise
@@ -117,12 +136,13 @@ cdef class Store:
 
     cdef int _open_environment(self) except -1:
         cdef MDB_env *env = NULL  # not in `self` before it is open: other threads may look there meanwhile
-        cdef int rc, fd, attempt
+        cdef int rc, fd, attempt = 0
         cdef bytes path = self.path.encode()
         cdef bint fresh = not os.path.exists(path) or os.path.getsize(path) == 0
         # Another process that opens or closes the file at this moment can make the call fail (and LMDB 0.9.26 to
-        # 0.9.31 fail so now and then by themselves): try again for a while.
-        for attempt in range(6):
+        # 0.9.31 fail so now and then by themselves): try again for a while. Where the process may not map so much
+        # (RLIMIT_AS), a smaller map does: it grows when it must.
+        while True:
             _check(mdb_env_create(&env), "creating the LMDB environment")
             mdb_env_set_mapsize(env, self.map_size)
             mdb_env_set_maxreaders(env, MAX_READERS)
@@ -131,9 +151,13 @@ cdef class Store:
             if rc == MDB_SUCCESS:
                 break
             mdb_env_close(env)
-            if rc != EINVAL and rc != EAGAIN:
+            if rc == ENOMEM and self.map_size > LEAST_MAP:
+                self.map_size //= 2
+                continue
+            if (rc != EINVAL and rc != EAGAIN) or attempt == 5:
                 break
             _pause(attempt)
+            attempt += 1
         if fresh and rc == ENOSPC:
             os.truncate(path, 0)  # half a header would be refused as somebody else's file
         _check(rc, f"opening {self.path}")
@@ -156,15 +180,17 @@ cdef class Store:
         return _check(rc, f"opening {self.path}-lock") if rc == ENOSPC or rc == EDQUOT else 0
 
     cdef int _open_databases(self) except -1:
+        # Where no reader's slot is free, the write transaction opens them too: it needs none.
         cdef MDB_txn *txn = NULL
-        cdef int rc
-        _check(mdb_txn_begin(self.env, NULL, MDB_RDONLY, &txn), f"reading {self.path}")
-        rc = self._open_each(txn, 0)
-        if rc == MDB_SUCCESS:
-            return _check(mdb_txn_commit(txn), f"reading {self.path}")
-        mdb_txn_abort(txn)
-        if rc != MDB_NOTFOUND:
-            _check(rc, f"opening {self.path}")
+        cdef int rc = mdb_txn_begin(self.env, NULL, MDB_RDONLY, &txn)
+        if rc != MDB_READERS_FULL:
+            _check(rc, f"reading {self.path}")
+            rc = self._open_each(txn, 0)
+            if rc == MDB_SUCCESS:
+                return _check(mdb_txn_commit(txn), f"reading {self.path}")
+            mdb_txn_abort(txn)
+            if rc != MDB_NOTFOUND:
+                _check(rc, f"opening {self.path}")
         _check(mdb_txn_begin(self.env, NULL, 0, &txn), f"preparing {self.path}")
         rc = self._refuse_foreign(txn)
         if rc == MDB_SUCCESS:
@@ -231,60 +257,40 @@ cdef class Store:
             return 0  # no snapshot has this id
         return info.me_last_txnid
 
-    cdef void _keep_reserve(self) noexcept nogil:
-        # Space behind the data: with it LMDB can still write, and so free pages, when the disk is full. It also keeps
-        # the file as long as its meta pages say, which a last page that was never written would not.
-        cdef MDB_envinfo info
-        cdef off_t size, needed
-        cdef int fd
-        if mdb_env_info(self.env, &info) != MDB_SUCCESS or mdb_env_get_fd(self.env, &fd) != MDB_SUCCESS:
-            return
-        size = lseek(fd, 0, SEEK_END)
-        needed = (info.me_last_pgno + 1) * self.page_size
-        if 0 <= size < needed + RESERVE // 2:
-            wt_extend(fd, size, needed + RESERVE)
-
-    cdef bint _disk_is_full(self) except -1:
-        found = os.statvfs(self.path)
-        return found.f_bavail * found.f_frsize < RESERVE
-
     cdef int _reopen(self) except -1:
         # The order matters: leak the snapshot, close (which only drops slots of this pid), then open our own. After a
         # failure the next use tries again.
         with _stores_lock:
             if self.env != NULL and self.forks == wt_fork_count():
                 return 0
-            self._close()
-            self.write_lock = threading.Lock()
-            self._open()
-            self.forks = wt_fork_count()
+            if self.forks != wt_fork_count():
+                self._close()
+                self.write_lock = threading.Lock()
+            with self.write_lock:
+                self._open()
+                self.forks = wt_fork_count()
         return 0
 
-    cdef bint _grow(self) except -1:
-        # With the lock held and no transaction of ours open; other processes follow at their next transaction.
-        cdef MDB_envinfo info
-        cdef int dead
-        mdb_reader_check(self.env, &dead)  # old pages that a dead reader pins can be used again after this
-        _check(mdb_env_info(self.env, &info), f"writing {self.path}")
-        if info.me_mapsize >= self.max_map_size:
-            return False
-        _check(mdb_env_set_mapsize(self.env, min(2 * info.me_mapsize, self.max_map_size)), "letting the map grow")
-        return True
+    cdef int _recover(self, size_t epoch) except -1:
+        # A disk error while a meta page was written: LMDB refuses this environment all later transactions, also reads.
+        # No snapshot is open here and the lock waits for the writer. What is in memory ends with the environment.
+        with _stores_lock:
+            with self.write_lock:
+                if self.epoch == epoch or self.env == NULL:
+                    self._close()
+                    self.epoch += 1
+                    self._open()
+                    self.recoveries += 1
+        return 0
 
-    cdef bint _is_short_of_space(self) except -1:
-        # Deleting copies pages too: on a full disk the last of the reserve is for that alone.
-        cdef MDB_envinfo info
-        cdef off_t needed
-        cdef int fd
-        _check(mdb_env_info(self.env, &info), f"writing {self.path}")
-        _check(mdb_env_get_fd(self.env, &fd), f"writing {self.path}")
-        needed = (info.me_last_pgno + 1) * self.page_size
-        if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
-            return False
-        self._keep_reserve()
-        if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
-            return False
-        return needed - usage(self)[0] < KEPT_FOR_DELETING  # else pages within the file are free
+    cdef int _map_anew(self, size_t size) except -1:
+        # With the lock held and no transaction of ours open. LMDB unmaps the file first: where mapping it again fails
+        # there is no map any more, and the next use has to open the file anew, with a map that it can have.
+        cdef int rc = mdb_env_set_mapsize(self.env, size)
+        if rc != MDB_SUCCESS:
+            self._close()
+            self.epoch += 1
+        return rc
 
     @property
     def is_current(self):
@@ -304,34 +310,48 @@ cdef class Store:
             with self.write_lock:
                 self._close()
                 self.epoch += 1
-            self._open()
+                self._open()
             _stores[_identity(self.path)] = weakref.ref(self)
 
     cdef int _adopt_map_size(self) except -1:
         # Another process let the map grow. No snapshot of ours is open here, and the lock keeps writers out.
+        # Where there is no room for so large a map, the file is opened anew with what there is room for.
+        cdef int rc = MDB_SUCCESS
         with self.write_lock:
-            return _check(mdb_env_set_mapsize(self.env, 0), "following the map's growth")
+            if self.env != NULL:
+                rc = self._map_anew(0)
+        return 0 if rc == ENOMEM else _check(rc, "following the map's growth")
 
-    cdef int _begin_read(self) except -1:
-        cdef int rc, dead, attempt
+    cdef inline int _begin_read(self) except -1:
         self._stay_open()
-        for attempt in range(4):
-            if self.reader != NULL:
-                rc = mdb_txn_renew(self.reader)
-            else:
-                rc = mdb_txn_begin(self.env, NULL, MDB_RDONLY, &self.reader)
-            if rc == MDB_SUCCESS:
-                return 0
-            if rc == MDB_MAP_RESIZED:
-                self._adopt_map_size()
-            elif rc == MDB_READERS_FULL:
-                mdb_reader_check(self.env, &dead)
-            else:
-                break
-        return _check(rc, f"reading {self.path}")
+        if self.reader != NULL and mdb_txn_renew(self.reader) == MDB_SUCCESS:
+            return 0
+        return _begin_read_slowly(self)
 
-    cdef inline void _end_read(self) noexcept nogil:
+    cdef inline uint64_t _snapshot_id(self) noexcept nogil:
+        # A write transaction has the id that its commit would make, one more than of what it sees.
+        return mdb_txn_id(self.reader) - self.borrowed
+
+    cdef inline int _end_read(self) except -1:
+        if self.borrowed:
+            return _give_back(self)
         mdb_txn_reset(self.reader)
+        return 0
+
+    cdef int _prove(self, uint64_t txnid) except -1:
+        # The first commit of a process shows whether what it wrote comes up in the mapping: on a file system whose
+        # mappings do not follow the file, results in memory would be served for ever.
+        if self._newest() < txnid and self.meta != NULL:
+            munmap(<void *>self.meta, self.meta_size)
+            self.meta = NULL
+        if self._newest() < txnid:
+            with self.write_lock:
+                self._close()
+                self.epoch += 1
+                self.incoherent = True
+            raise CacheRefusedError("file_system_refused", f"{self.path}: {_INCOHERENT}")
+        self.proven = True
+        return 0
 
     cdef inline void _note(self, uint64_t txnid) noexcept nogil:
         # A writer that is killed at the wrong moment leaves its commit on disk but shown to no reader, and then no
@@ -356,6 +376,10 @@ cdef class Store:
     def needs_heal(self):
         """Whether readers do not see the newest commit, since its writer died: any write transaction mends that."""
         return self._lags()
+
+    def heal_later(self):
+        """Note that another process is writing, which mends the lag too; look again in a second at the earliest."""
+        self.healed_at = _read_clock(CLOCK_MONOTONIC_COARSE)
 
     def healed(self):
         """Note that a write transaction was made to mend the lag; the next one is made in a second at the earliest."""

@@ -42,7 +42,8 @@ def commit(Store store not None, list batches not None, int64_t expired_before_m
     cdef unsigned char *refused
     cdef Py_ssize_t count = sum(map(len, batches))
     cdef uint64_t txnid = 0
-    cdef int rc = 0
+    cdef size_t epoch = 0
+    cdef int attempt, rc = 0
     store._stay_open()
     ops = <Op *>calloc(count + 1, sizeof(Op))
     refused = <unsigned char *>calloc(len(batches) + 1, 1)
@@ -52,20 +53,38 @@ def commit(Store store not None, list batches not None, int64_t expired_before_m
         raise MemoryError
     try:
         _fill(ops, batches)
-        if _puts_something(ops, count) and store._is_short_of_space():
+        if _puts_something(ops, count) and _is_short_of_space(store):
             raise _error(ENOSPC, f"writing {store.path}")
-        with store.write_lock:
-            rc = _commit(store, ops, count, refused, expired_before_ms, &txnid)
-            while rc == MDB_MAP_FULL and store._grow():
-                memset(refused, 0, len(batches))
-                rc = _commit(store, ops, count, refused, expired_before_ms, &txnid)
-        if rc == EIO and store._disk_is_full():  # what LMDB makes of a write that was cut short
+        for attempt in range(1 + RECOVERIES):
+            if rc == MDB_PANIC:
+                store._recover(epoch)
+            epoch = store.epoch
+            rc = _commit_with_room(store, ops, count, refused, len(batches), expired_before_ms, &txnid)
+            if rc != MDB_PANIC:
+                break
+        if rc == EIO and _disk_is_full(store):  # what LMDB makes of a write that was cut short
             rc = ENOSPC
         _check(rc, f"writing {store.path}")
+        if not store.proven and txnid:
+            store._prove(txnid)
         return txnid, [not refused[i] for i in range(len(batches))]
     finally:
         free(ops)
         free(refused)
+
+
+cdef int _commit_with_room(
+    Store store, Op *ops, Py_ssize_t count, unsigned char *refused, Py_ssize_t batches, int64_t expired_before_ms,
+    uint64_t *txnid
+) except -100:
+    cdef int rc
+    with store.write_lock:
+        memset(refused, 0, batches)
+        rc = _commit(store, ops, count, refused, expired_before_ms, txnid)
+        while rc == MDB_MAP_FULL and _grow(store):
+            memset(refused, 0, batches)
+            rc = _commit(store, ops, count, refused, expired_before_ms, txnid)
+    return rc
 
 
 cdef bint _puts_something(Op *ops, Py_ssize_t count) noexcept nogil:
@@ -116,13 +135,17 @@ cdef int _begin_write(Store store, Writer *writer) except -100:
     cdef int rc
     writer.dbis = store.dbis
     writer.changed = False
+    if store.env == NULL:
+        return MDB_PANIC  # closed while we waited for the lock: to be opened anew
     with nogil:
         rc = mdb_txn_begin(store.env, NULL, 0, &writer.txn)
     if rc == MDB_MAP_RESIZED:
-        rc = mdb_env_set_mapsize(store.env, 0)  # under the GIL and the lock: no transaction of ours is open
+        rc = store._map_anew(0)  # under the GIL and the lock: no transaction of ours is open
         if rc == MDB_SUCCESS:
             with nogil:
                 rc = mdb_txn_begin(store.env, NULL, 0, &writer.txn)
+        elif rc == ENOMEM:
+            rc = MDB_PANIC
     return rc
 
 
@@ -145,7 +168,7 @@ cdef int _commit(
             txnid[0] = mdb_txn_id(writer.txn)
             rc = mdb_txn_commit(writer.txn)
             if rc == MDB_SUCCESS:
-                store._keep_reserve()
+                _keep_reserve(store)
     return rc
 
 

@@ -12,7 +12,7 @@ from isolated.support import KEY, new_tokens, open_vault, run, secret_of
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import CacheCorruptError, CacheError, CacheRefusedError
 
-DATA, LOCK, GATE = "tokens-v1.mdb", "tokens-v1.mdb-lock", "tokens-v1.gate"
+DATA, LOCK, GATE, STAMP = "tokens-v1.mdb", "tokens-v1.mdb-lock", "tokens-v1.gate", "tokens-v1.stamp"
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
@@ -51,7 +51,7 @@ def test_what_is_made_is_the_owners_alone(tmp_path: Path, umask: int) -> None:
     finally:
         os.umask(old)
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in (tmp_path / "new").rglob("*")}
-    assert modes == {"deep": 0o700, "cache": 0o700, DATA: 0o600, LOCK: 0o600, GATE: 0o600}
+    assert modes == {"deep": 0o700, "cache": 0o700, DATA: 0o600, LOCK: 0o600, GATE: 0o600, STAMP: 0o600}
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     assert secret_of(open_vault(tmp_path / "new" / "deep" / "cache")) == "secret"
 
@@ -65,7 +65,7 @@ def test_a_directory_that_others_may_enter_is_refused(directory: Path, tmp_path:
     assert "chmod" in str(error)
 
 
-@pytest.mark.parametrize("name", [DATA, LOCK, GATE])
+@pytest.mark.parametrize("name", [DATA, LOCK, GATE, STAMP])
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o666])
 def test_a_file_that_others_may_open_is_refused(used: Path, tmp_path: Path, name: str, mode: int) -> None:
     (used / name).chmod(mode)
@@ -77,7 +77,7 @@ def test_a_file_that_others_may_open_is_refused(used: Path, tmp_path: Path, name
 
 
 @root_only
-@pytest.mark.parametrize("name", [".", DATA, LOCK, GATE])
+@pytest.mark.parametrize("name", [".", DATA, LOCK, GATE, STAMP])
 def test_what_belongs_to_another_user_is_refused(used: Path, tmp_path: Path, name: str) -> None:
     os.chown(used / name, 12345, -1)
     error = refusal(used, tmp_path)
@@ -85,7 +85,7 @@ def test_what_belongs_to_another_user_is_refused(used: Path, tmp_path: Path, nam
     assert "belongs to user 12345" in str(error)
 
 
-@pytest.mark.parametrize("name", [DATA, LOCK, GATE])
+@pytest.mark.parametrize("name", [DATA, LOCK, GATE, STAMP])
 @pytest.mark.parametrize("link", [os.link, os.symlink])
 def test_a_file_that_is_a_link_is_refused(used: Path, tmp_path: Path, name: str, link: object) -> None:
     (used / name).rename(tmp_path / "target")
@@ -95,7 +95,7 @@ def test_a_file_that_is_a_link_is_refused(used: Path, tmp_path: Path, name: str,
     assert "move it away" in str(error)
 
 
-@pytest.mark.parametrize("name", [DATA, LOCK, GATE])
+@pytest.mark.parametrize("name", [DATA, LOCK, GATE, STAMP])
 def test_nothing_is_made_behind_a_dangling_link(directory: Path, tmp_path: Path, name: str) -> None:
     directory.mkdir(mode=0o700)
     (directory / name).symlink_to(tmp_path / "nowhere")
@@ -103,7 +103,7 @@ def test_nothing_is_made_behind_a_dangling_link(directory: Path, tmp_path: Path,
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("name", [DATA, LOCK, GATE])
+@pytest.mark.parametrize("name", [DATA, LOCK, GATE, STAMP])
 def test_a_file_of_another_kind_is_refused(directory: Path, tmp_path: Path, name: str) -> None:
     directory.mkdir(mode=0o700)
     os.mkfifo(directory / name, 0o600)

@@ -105,10 +105,41 @@ def test_above_the_budget_the_soonest_to_expire_go_first_and_refresh_tokens_neve
     assert secret_of(cache.vault(), user="user 0") is None
 
 
+def test_above_the_budget_of_entries_the_expired_go_first_then_the_soonest_and_refresh_tokens_never(
+    directory: Path, clock: Clock
+) -> None:
+    cache = TokenCache(directory, key=KEY, clock=clock, max_entries=50)
+    vault = cache.vault()
+    for number in range(40):
+        vault.save(new_tokens("long", user=f"long {number}", refresh="kept", expires_on=FAR + number))
+    for number in range(10):
+        vault.save(new_tokens("short", user=f"short {number}", refresh="kept", expires_on=NOW + 100))
+    assert (cache.stats().access_tokens, cache.stats().evicted) == (50, 0)
+    clock.advance(200)  # expired, and not yet swept
+    for number in range(40, 55):
+        cache.vault().save(new_tokens("long", user=f"long {number}", refresh="kept", expires_on=FAR + number))
+    assert [find(cache.vault(), user=f"short {number}") for number in range(10)] == [None] * 10
+    held = [find(cache.vault(), user=f"long {number}") is not None for number in range(55)]
+    assert held == [False] * 5 + [True] * 50
+    stats = cache.stats()
+    assert (stats.access_tokens, stats.refresh_tokens, stats.evicted) == (50, 65, 15)
+
+
+@pytest.mark.parametrize("case", ["a_smaller_map_does", "no_room_to_grow", "another_process_grows_beyond"])
+def test_a_process_that_may_not_map_much(case: str, directory: Path) -> None:
+    assert run("address_space.py", case, directory).split() == ["ok"]
+
+
 def test_a_commit_that_a_killed_writer_left_unseen_is_healed(directory: Path) -> None:
-    milliseconds, heals = map(int, run("heal.py", directory).split())
+    milliseconds, heals, _ = map(int, run("heal.py", directory).split())
     assert heals == 1
     assert milliseconds < 1000
+
+
+def test_nobody_waits_for_a_writer_that_was_stopped_before_its_commit_was_seen(directory: Path) -> None:
+    _, heals, milliseconds = map(int, run("heal.py", directory, "stopped").split())
+    assert heals == 1  # once it went on
+    assert milliseconds < 1500  # the gate's deadline is 2 s
 
 
 def test_stats_count_what_happens(directory: Path, clock: Clock) -> None:
@@ -120,7 +151,46 @@ def test_stats_count_what_happens(directory: Path, clock: Clock) -> None:
     stats = cache.stats()
     assert (stats.access_tokens, stats.refresh_tokens, stats.id_tokens, stats.accounts) == (1, 1, 1, 0)
     assert (stats.store_hits, stats.store_misses, stats.refused_records) == (1, 1, 0)
+    assert (stats.store_absent, stats.store_unreadable, stats.recoveries) == (1, 0, 0)
     assert stats.newest_transaction == vault.newest
     assert stats.reader_processes == 1
     assert stats.used_bytes > 0
     assert "secret" not in repr(stats)
+
+
+def test_misses_are_counted_by_reason(directory: Path, clock: Clock) -> None:
+    cache = opened(directory, clock)
+    vault = cache.vault()
+    vault.save(new_tokens("secret"))
+    assert find(vault) is not None
+    assert find(vault, ("a", "b")) is None
+    assert find(vault, user="nobody") is None
+    [(key, value)] = _engine.scan(vault.shared.store, _engine.ACCESS, b"")
+    broken = value[:-1] + bytes([value[-1] ^ 1])
+    vault.shared.commit([(_engine.PUT, _engine.ACCESS, key, broken)])
+    assert find(vault) is None
+    stats = cache.stats()
+    assert (stats.store_hits, stats.store_misses, stats.store_absent, stats.store_unreadable) == (1, 3, 2, 1)
+    assert stats.refused_records == 1
+
+
+def test_lookups_in_memory_that_find_nothing_are_counted_by_reason(directory: Path, clock: Clock) -> None:
+    cache = opened(directory, clock)
+    cache.vault().save(new_tokens("secret"))
+    found = find(cache.vault())
+    assert found is not None
+    view = cache.view()
+    assert view.lookup(("a",)) is None
+    assert view.lookup(("b",)) is None
+    view.remember(("a",), None, None, "kept", (NOW + 10) * 1000, found.txnid, found.witnesses, 100)
+    assert view.lookup(("a",)) == "kept"
+    stats = cache.stats()
+    assert (stats.l1_hits, stats.l1_absent, stats.l1_overdue, stats.l1_outdated) == (1, 2, 0, 0)
+    clock.advance(20)
+    assert view.lookup(("a",)) is None
+    assert cache.stats().l1_overdue == 1
+    cache.vault().save(new_tokens("newer"))
+    view.remember(("a",), None, None, "kept", (NOW + 99) * 1000, found.txnid, found.witnesses, 100)
+    assert view.lookup(("a",)) is None
+    stats = cache.stats()
+    assert (stats.l1_hits, stats.l1_absent, stats.l1_overdue, stats.l1_outdated) == (1, 2, 1, 1)

@@ -197,7 +197,7 @@ def test_nothing_can_be_read_in_the_files(directory: Path) -> None:
     assert found is not None
     assert found.secret == access
     files = list(directory.iterdir())
-    assert len(files) == 3
+    assert len(files) == 4
     content = b"".join(file.read_bytes() for file in files).lower()
     assert len(content) > 50_000
     for canary in CANARIES:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         "a_failed_reopen_is_an_error_and_not_the_end",
         "locks_are_not_inherited",
         "started_by_multiprocessing",
+        "the_first_fork_with_an_open_cache_is_logged",
     ],
 )
 def test_fork(case: str, directory: Path) -> None:

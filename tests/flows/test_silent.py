@@ -337,3 +337,14 @@ def test_a_kept_miss_does_not_stand_in_the_way_of_a_sign_in(world: World) -> Non
     assert app.acquire_token(SCOPES, account, open_browser=agent).account == account
     agent.join()
     assert app.acquire_token_silent(SCOPES, account).metadata.token_source == "cache"
+
+
+def test_a_token_that_is_found_too_late_is_counted(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    app.acquire_token_silent(SCOPES, account)
+    assert world.cache.stats().store_expired == 0
+    world.clock.advance(7200)
+    assert not from_cache(app.acquire_token_silent(SCOPES, account))
+    stats = world.cache.stats()
+    assert stats.store_expired > 0
+    assert stats.store_misses == 0

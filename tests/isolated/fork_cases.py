@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import multiprocessing
 import os
 import resource
@@ -266,6 +267,38 @@ def started_by_multiprocessing(directory: Path) -> None:
             process.join(30)
             assert process.exitcode == 0
         assert all(secret_of(vault, user=f"{method} {n}") == f"{method} {n}" for n in range(3))
+
+
+class Records(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.kept.append(record)
+
+
+def the_first_fork_with_an_open_cache_is_logged(directory: Path) -> None:
+    records = Records()
+    logging.getLogger("warmtoken").addHandler(records)
+    logging.getLogger("warmtoken").setLevel(logging.INFO)
+    cache = TokenCache(directory, key=KEY)
+    join(fork(lambda: None))
+    assert records.kept == []
+    cache.vault()
+    join(fork(lambda: _assert(records.kept == [])))
+    [record] = records.kept
+    assert record.levelno == logging.INFO
+    assert "opens it anew" in record.getMessage()
+    join(fork(lambda: exchange_own(cache)))
+    assert len(records.kept) == 1
+
+
+def exchange_own(cache: TokenCache) -> None:
+    cache.vault().save(new_tokens("child"))
+    assert secret_of(cache.vault()) == "child"
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.records import AccessTokenRecord, IdTokenRecord, RefreshTokenRecord
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import NewTokens, Vault
+from warmtoken.errors import CacheError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 HERE = Path(__file__).parent
 KEY = bytes(range(32))
@@ -55,6 +56,15 @@ def finish(process: subprocess.Popen[str], timeout: float = 60) -> str:
 def run(script: str, *args: object, timeout: float = 60) -> str:
     """Run a script of this directory to its end and return what it printed."""
     return finish(start(script, *args), timeout)
+
+
+def error_of(use: Callable[[], object]) -> CacheError:
+    """Return the CacheError that a call raises; AssertionError where it raises none."""
+    try:
+        use()
+    except CacheError as error:
+        return error
+    raise AssertionError("expected a CacheError")
 
 
 class FileReader:

@@ -12,6 +12,7 @@ from warmtoken.errors import CacheCorruptError, CacheError, CacheFullError, Cach
 DATA_FILE = "tokens-v1.mdb"
 LOCK_FILE = "tokens-v1.mdb-lock"
 GATE_FILE = "tokens-v1.gate"
+STAMP_FILE = "tokens-v1.stamp"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -34,7 +35,7 @@ def prepare(directory: Path) -> Path:
     """
     directory = Path(os.path.abspath(directory))
     make_private_directory(directory)
-    for name in (DATA_FILE, LOCK_FILE, GATE_FILE):
+    for name in (DATA_FILE, LOCK_FILE, GATE_FILE, STAMP_FILE):
         _check_file(directory / name)
     _refuse_foreign(directory)
     return directory

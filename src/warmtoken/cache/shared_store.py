@@ -10,9 +10,11 @@ from typing import Any
 
 from warmtoken import _engine
 from warmtoken.cache import paths
-from warmtoken.cache.byte_locks import ByteLocks
+from warmtoken.cache.byte_locks import GATE, ByteLocks
+from warmtoken.cache.file_systems import refuse_network_file_system
 from warmtoken.cache.flights import Flights
 from warmtoken.cache.group_commit import GroupCommit, Operation
+from warmtoken.cache.session_stamp import SessionStamp
 from warmtoken.errors import CacheRefusedError
 
 _open: weakref.WeakValueDictionary[tuple[int, int], SharedStore] = weakref.WeakValueDictionary()
@@ -20,20 +22,28 @@ _open_lock = threading.Lock()
 
 
 MAX_BYTES = 4 << 30
+MAX_ENTRIES = 5_000_000
 SWEEP_GRACE = 300  # seconds that an expired access token is kept
+READER_CHECK_PAUSE = 60  # seconds
 _FOR_EVER = (1 << 63) - 1
+_fork_noted = False
 
 
 class SharedStore:
     """The one store of a directory in this process.
 
-    `clock` says what has expired; above `max_bytes` of records access tokens are evicted, the soonest to expire first.
+    `clock` says what has expired; above `max_bytes` of records, or `max_entries` access tokens, access tokens are
+    evicted, the soonest to expire first.
     """
 
-    def __init__(self, directory: Path, map_size: int, clock: _engine.Clock, max_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, map_size: int, clock: _engine.Clock, max_bytes: int, max_entries: int = MAX_ENTRIES
+    ) -> None:
         self.directory = directory
         self._clock = clock
         self._max_bytes = max_bytes
+        self._max_entries = max_entries
+        self._readers_checked = clock.monotonic()
         self.evicted = 0
         self.locks = ByteLocks(directory / paths.GATE_FILE)
         self.unsaved: list[Any] = []  # what the vaults of this directory could not write; `saving` guards it
@@ -42,7 +52,10 @@ class SharedStore:
         is_new = not data.exists()
         with self.locks.gate():
             paths.check_content(data)
+            stamp = SessionStamp(directory / paths.STAMP_FILE)
             self.store = _engine.open_store(str(data), map_size)
+        self.store.keeper = stamp
+        self.store.gate = self.locks.gate
         if is_new:
             paths.sync_directory(directory)
 
@@ -57,8 +70,11 @@ class SharedStore:
         self.locks = ByteLocks(self.directory / paths.GATE_FILE)
         with self.locks.gate():
             paths.check_content(self.directory / paths.DATA_FILE)
+            stamp = SessionStamp(self.directory / paths.STAMP_FILE)
             if not self.store.is_current:
                 self.store.reopen()
+        self.store.keeper = stamp
+        self.store.gate = self.locks.gate
 
     def commit(self, operations: list[Operation]) -> tuple[int, bool]:
         """Write `operations` in one synced transaction; return its id and whether what they expect was so.
@@ -68,10 +84,18 @@ class SharedStore:
         return self._writers.commit(operations, self._write)
 
     def heal(self) -> None:
-        """Make the commit of a writer that died visible to readers, if there is one: an empty transaction does it."""
-        if self.store.needs_heal:
-            self.commit([])
-            self.store.healed()
+        """Make the commit of a writer that died visible to readers, if there is one: an empty transaction does it.
+
+        One that lives and holds the gate makes it visible itself, however long it may be stopped: nobody waits for it.
+        """
+        if not self.store.needs_heal:
+            return
+        if not self.locks.try_lock(GATE):
+            self.store.heal_later()
+            return
+        self.locks.unlock(GATE)
+        self.commit([])
+        self.store.healed()
 
     def sweep(self, limit: int) -> int:
         """Delete up to `limit` access tokens that expired a while ago, and return how many there were."""
@@ -83,15 +107,26 @@ class SharedStore:
 
     def _write(self, batches: list[list[Operation]]) -> tuple[int, list[bool]]:
         with self.locks.gate():
+            self._check_readers()
             written = _engine.commit(self.store, batches, self._expired_before_ms())
             self._keep_within_budget()
             return written
 
+    def _check_readers(self) -> None:
+        # Only writers are hurt by what a dead reader still holds: old pages that cannot be used again.
+        now = self._clock.monotonic()
+        if now - self._readers_checked >= READER_CHECK_PAUSE:
+            self._readers_checked = now
+            _engine.check_readers(self.store)
+
     def _keep_within_budget(self) -> None:
         used, entries = _engine.usage(self.store)
+        tokens = entries[_engine.ACCESS]
+        surplus = max(0, tokens - self._max_entries)
         if used > self._max_bytes:
-            share = (used - self._max_bytes) / used
-            self.evicted += _engine.sweep(self.store, _FOR_EVER, 64 + int(share * entries[_engine.ACCESS]))
+            surplus = max(surplus, 64 + int((used - self._max_bytes) / used * tokens))
+        if surplus:
+            self.evicted += _engine.sweep(self.store, _FOR_EVER, surplus)
 
 
 def check_lmdb(version: tuple[int, int, int]) -> None:
@@ -112,20 +147,26 @@ def check_lmdb(version: tuple[int, int, int]) -> None:
 
 
 def shared_store(
-    directory: Path, map_size: int, clock: _engine.Clock | None = None, max_bytes: int = MAX_BYTES
+    directory: Path,
+    map_size: int,
+    clock: _engine.Clock | None = None,
+    max_bytes: int = MAX_BYTES,
+    max_entries: int = MAX_ENTRIES,
 ) -> SharedStore:
-    """Return the process's store for `directory`, opened if need be; the first to open it sets clock and budget.
+    """Return the process's store for `directory`, opened if need be; the first to open it sets clock and budgets.
 
     Raises CacheError where the directory or a file in it cannot be used.
     """
     with _open_lock:
         if not _open:
             check_lmdb(_engine.lmdb_version())
+        refuse_network_file_system(directory)
         prepared = paths.prepare(directory)
+        refuse_network_file_system(prepared)  # also where a mount came up when the directory was looked at
         found = prepared.stat()
         shared = _open.get((found.st_dev, found.st_ino))
         if shared is None:
-            shared = SharedStore(prepared, map_size, clock or _engine.Clock(), max_bytes)
+            shared = SharedStore(prepared, map_size, clock or _engine.Clock(), max_bytes, max_entries)
             _open[found.st_dev, found.st_ino] = shared
         else:
             shared.check()
@@ -139,4 +180,19 @@ def _renew_all() -> None:
         shared.renew()
 
 
-os.register_at_fork(after_in_child=_renew_all)
+def _note_fork() -> None:
+    # Children do well, but for each of them the parent's threads, locks and snapshot were copied to no use.
+    global _fork_noted
+    if _fork_noted or not _open:
+        return
+    _fork_noted = True
+    import logging
+
+    logging.getLogger("warmtoken").info(
+        "process %d forked with the token cache open; the child opens it anew at its first use. "
+        "Opening it in the children alone is the better way",
+        os.getpid(),
+    )
+
+
+os.register_at_fork(after_in_parent=_note_fork, after_in_child=_renew_all)

@@ -15,9 +15,12 @@ class CacheStats:
     Of the file: records by kind, `used_bytes` of records and indexes, `newest_transaction`, and the processes that
     read it, with the oldest transaction that one of them still looks at (None: nobody does now). Of this process:
     what is kept in memory; calls answered from there at once (`l1_hits`), after a look at the file (`l1_confirmed`),
-    or not, since the token had been replaced or removed (`l1_outdated`); lookups in the file that found a token
-    (`store_hits`) and that did not (`store_misses`); records that did not verify (`refused_records`); healed commits
-    of dead writers; evicted tokens; replies that could not be written yet.
+    or not: nothing was kept (`l1_absent`), it was past its time or the file was due for a look (`l1_overdue`), the
+    token had been replaced or removed (`l1_outdated`); lookups in the file that found a token (`store_hits`), of
+    those the ones that may not be used any more (`store_expired`), and that found none (`store_misses`): there is none
+    that covers the scopes (`store_absent`), or there is one that does not verify or is not this user's
+    (`store_unreadable`); records that did not verify (`refused_records`); healed commits of dead writers; how often
+    the file was opened anew after a disk error (`recoveries`); evicted tokens; replies that could not be written yet.
     """
 
     path: str
@@ -35,10 +38,16 @@ class CacheStats:
     l1_hits: int
     l1_confirmed: int
     l1_outdated: int
+    l1_absent: int
+    l1_overdue: int
     store_hits: int
+    store_expired: int
     store_misses: int
+    store_absent: int
+    store_unreadable: int
     refused_records: int
     heals: int
+    recoveries: int
     evicted: int
     unsaved: int
 
@@ -65,10 +74,16 @@ def collect(vault: Vault, hits: _engine.Hits) -> CacheStats:
         l1_hits=hits.served,
         l1_confirmed=hits.confirmed,
         l1_outdated=hits.outdated,
+        l1_absent=hits.absent,
+        l1_overdue=hits.overdue,
         store_hits=vault.found,
+        store_expired=vault.expired,
         store_misses=vault.missed,
+        store_absent=vault.missed - vault.sealer.unreadable,
+        store_unreadable=vault.sealer.unreadable,
         refused_records=vault.refused_records,
         heals=store.heals,
+        recoveries=store.recoveries,
         evicted=vault.shared.evicted,
         unsaved=len(vault.shared.unsaved),
     )

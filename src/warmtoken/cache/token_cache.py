@@ -15,7 +15,7 @@ from warmtoken.cache.keyring import open_keyring
 from warmtoken.cache.live_sealer import LiveSealer
 from warmtoken.cache.paths import default_directory
 from warmtoken.cache.rotation import DataKeyRotation, rotate_data_key, rotate_root_key
-from warmtoken.cache.shared_store import MAX_BYTES, SharedStore, shared_store
+from warmtoken.cache.shared_store import MAX_BYTES, MAX_ENTRIES, SharedStore, shared_store
 from warmtoken.cache.vault import Vault
 from warmtoken.errors import ClientError
 
@@ -36,9 +36,9 @@ class TokenCache:
     `path` is a directory, made with mode 0700 if need be; None is the user's own cache in the state directory.
     `key` is 32 bytes, a callable that returns them, or the path of a key file (made if missing); None is the user's
     own key (docs/keys.md). `allow_unencrypted` in place of a key is for a cache that anybody who has the file can read.
-    `map_size` is in bytes of address space, not of disk; it grows by itself to 8 GiB. Above `max_bytes` of records
-    access tokens are evicted, those that expire soonest first. Opened at the first use, which raises CacheError where
-    the directory, the file or the key is not right; then nothing changes.
+    `map_size` is in bytes of address space, not of disk; it grows by itself to 8 GiB. Above `max_bytes` of records, or
+    `max_entries` access tokens, access tokens are evicted, those that expire soonest first. Opened at the first use,
+    which raises CacheError where the directory, the file or the key is not right; then nothing changes.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class TokenCache:
         allow_unencrypted: bool = False,
         map_size: int = MAP_SIZE,
         max_bytes: int = MAX_BYTES,
+        max_entries: int = MAX_ENTRIES,
         clock: _engine.Clock | None = None,
     ) -> None:
         if allow_unencrypted is not False and (allow_unencrypted is not True or key is not None):
@@ -58,6 +59,7 @@ class TokenCache:
         self._is_encrypted = not allow_unencrypted
         self._map_size = map_size
         self._max_bytes = max_bytes
+        self._max_entries = max_entries
         self._clock = clock or _engine.Clock()
         self._lock = threading.Lock()
         _caches.add(self)
@@ -178,7 +180,8 @@ class TokenCache:
             if self._closed:
                 raise ClientError("cache_closed", "expected an open TokenCache, this one was closed; make a new one")
             if self._vault is None:
-                shared = shared_store(self._path or default_directory(), self._map_size, self._clock, self._max_bytes)
+                directory = self._path or default_directory()
+                shared = shared_store(directory, self._map_size, self._clock, self._max_bytes, self._max_entries)
                 self._vault = Vault(shared, self._open_sealer(shared))
                 self._hits = _engine.Hits(shared.store, self._clock, L1_ENTRIES, L1_BYTES)
             return self._vault

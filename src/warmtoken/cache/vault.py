@@ -67,6 +67,7 @@ class Vault:
         self._store = shared.store
         self.found = 0
         self.missed = 0
+        self.expired = 0
 
     @property
     def newest(self) -> int:

@@ -42,7 +42,10 @@ class Search:
 
     def usable(self, found: CachedToken | None) -> AuthenticationResult | None:
         """Return the result of a find if it may still be used."""
-        if found is None or not is_usable(found, self.context.now(), self.margin):
+        if found is None:
+            return None
+        if not is_usable(found, self.context.now(), self.margin):
+            self.context.vault.expired += 1
             return None
         # What is kept in memory is served to calls without a min_validity of their own.
         remember = None if self.request.min_validity is not None else self.request.remember

@@ -1,0 +1,15 @@
+# --- the machine -----------------------------------------------------------------------------------------------------
+
+MUTEX_SIZE = wt_mutex_size()
+
+
+def file_system(path):
+    """Return the magic number of the file system that `path` is on (statfs(2)), 0 where the system has none.
+
+    Raises OSError where there is nothing at the path.
+    """
+    cdef uint64_t kind = 0
+    cdef bytes name = os.fsencode(path)
+    if wt_file_system(name, &kind) != 0:
+        raise OSError(errno, os.strerror(errno), os.fspath(path))
+    return kind
