@@ -1,0 +1,74 @@
+"""Each call of a commit fails in turn: the write is there or was refused with an error, and the process goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faults.scale import NIGHTLY, SCALE
+from isolated import shim
+from isolated.oracle import DOCUMENTED, assert_sound
+from isolated.support import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(bool(shim.why_not()), reason=shim.why_not() or "there is one")
+
+# After a failed write of a meta page LMDB refuses this process everything (MDB_PANIC) until the file is opened anew.
+needs_reopening = pytest.mark.xfail(strict=True, reason="the engine does not reopen after MDB_PANIC yet")
+
+FAULTS = {
+    "write_eio": (shim.DATA_WRITE, shim.FAIL, errno.EIO),
+    "write_enospc": (shim.DATA_WRITE, shim.FAIL, errno.ENOSPC),
+    "write_eintr": (shim.DATA_WRITE, shim.FAIL, errno.EINTR),
+    "write_short": (shim.DATA_WRITE, shim.SHORT, 0),
+    "sync_eio": (shim.SYNC, shim.FAIL, errno.EIO),
+    "extend_enospc": (shim.EXTEND, shim.FAIL, errno.ENOSPC),
+    "map_enomem": (shim.MAP, shim.FAIL, errno.ENOMEM),
+    "meta_eio": (shim.META_WRITE, shim.FAIL, errno.EIO),
+    "meta_enospc": (shim.META_WRITE, shim.FAIL, errno.ENOSPC),
+    "meta_eintr": (shim.META_WRITE, shim.FAIL, errno.EINTR),
+    "meta_short": (shim.META_WRITE, shim.SHORT, 0),
+}
+OF_META_PAGES = ("meta_eio", "meta_enospc", "meta_short")
+ALLOWED = DOCUMENTED | {"ok"}
+
+
+def sweep(directory: Path, step: str, *fault: int) -> list[dict[str, Any]]:
+    """Fail the first, second, … call of a kind, each in a process of its own, and return what came of each."""
+    said = run("failing_calls.py", directory, step, *fault, timeout=SCALE.timeout, variables=shim.preload())
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def check(results: list[dict[str, Any]], allowed: set[str]) -> None:
+    for nth, result in enumerate(results):
+        before, number = 2 * nth + 1, 2 * nth + 2  # each process writes two
+        written, *afterwards = result["steps"]
+        assert written in allowed, result
+        assert afterwards == ["ok"] * 3, result
+        expected = [number] if written == "ok" else [before, number]
+        assert result["found"][0] in expected, result
+        assert result["found"][1] == number + 1, result
+    assert not results[-1]["fired"]
+
+
+@pytest.mark.parametrize("step", ["open", "put"])
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=needs_reopening if name in OF_META_PAGES else ()) for name in FAULTS]
+)
+def test_a_failing_call_is_an_error_and_not_the_end(directory: Path, step: str, fault: str) -> None:
+    check(sweep(directory, step, *FAULTS[fault]), ALLOWED)
+    assert_sound(directory)
+
+
+@pytest.mark.skipif(SCALE is not NIGHTLY, reason="nightly")
+@pytest.mark.parametrize("step", ["open", "put"])
+def test_no_memory_is_an_error_and_not_the_end(directory: Path, step: str) -> None:
+    """Each allocation of the engine and of liblmdb fails in turn."""
+    results = sweep(directory, step, shim.ALLOCATE, shim.FAIL, errno.ENOMEM)
+    check(results, ALLOWED | {"memory"})
+    assert len(results) > 10
+    assert_sound(directory)
