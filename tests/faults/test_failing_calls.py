@@ -33,6 +33,13 @@ FAULTS = {
     "meta_eintr": (shim.META_WRITE, shim.FAIL, errno.EINTR),
     "meta_short": (shim.META_WRITE, shim.SHORT, 0),
 }
+STEPS = {
+    shim.DATA_WRITE: ("create", "open", "put"),
+    shim.META_WRITE: ("create", "open", "put"),
+    shim.SYNC: ("create", "open", "put"),
+    shim.EXTEND: ("create",),
+    shim.MAP: ("create", "open"),
+}
 OF_META_PAGES = ("meta_eio", "meta_enospc", "meta_short")
 ALLOWED = DOCUMENTED | {"ok"}
 
@@ -43,32 +50,41 @@ def sweep(directory: Path, step: str, *fault: int) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.splitlines()]
 
 
-def check(results: list[dict[str, Any]], allowed: set[str]) -> None:
+def check(results: list[dict[str, Any]], step: str, allowed: set[str]) -> None:
     for nth, result in enumerate(results):
-        before, number = 2 * nth + 1, 2 * nth + 2  # each process writes two
+        number = 2 * nth + 2  # each process writes two
+        before = 0 if step == "create" else number - 1
         written, *afterwards = result["steps"]
         assert written in allowed, result
         assert afterwards == ["ok"] * 3, result
         expected = [number] if written == "ok" else [before, number]
         assert result["found"][0] in expected, result
         assert result["found"][1] == number + 1, result
-    assert not results[-1]["fired"]
+    assert [result["fired"] for result in results] == [True] * (len(results) - 1) + [False]
+    assert len(results) > 1, "the fault never came"
 
 
-@pytest.mark.parametrize("step", ["open", "put"])
-@pytest.mark.parametrize(
-    "fault", [pytest.param(name, marks=needs_reopening if name in OF_META_PAGES else ()) for name in FAULTS]
-)
+def cases() -> list[Any]:
+    """Each fault in each step that makes such calls."""
+    return [
+        pytest.param(step, name, marks=needs_reopening if name in OF_META_PAGES else ())
+        for name, (calls, *_) in FAULTS.items()
+        for step in STEPS[calls]
+    ]
+
+
+@pytest.mark.parametrize(("step", "fault"), cases())
 def test_a_failing_call_is_an_error_and_not_the_end(directory: Path, step: str, fault: str) -> None:
-    check(sweep(directory, step, *FAULTS[fault]), ALLOWED)
-    assert_sound(directory)
+    check(sweep(directory, step, *FAULTS[fault]), step, ALLOWED)
+    for place in directory.parent.glob("cache*"):
+        assert_sound(place)
 
 
 @pytest.mark.skipif(SCALE is not NIGHTLY, reason="nightly")
-@pytest.mark.parametrize("step", ["open", "put"])
+@pytest.mark.parametrize("step", ["create", "open", "put"])
 def test_no_memory_is_an_error_and_not_the_end(directory: Path, step: str) -> None:
     """Each allocation of the engine and of liblmdb fails in turn."""
     results = sweep(directory, step, shim.ALLOCATE, shim.FAIL, errno.ENOMEM)
-    check(results, ALLOWED | {"memory"})
+    check(results, step, ALLOWED | {"memory"})
     assert len(results) > 10
     assert_sound(directory)

@@ -1,9 +1,10 @@
 """Opens a cache and writes while the n-th call of a kind fails, for n = 1, 2, … until none fails; all goes on after it.
 
-Under the preload shim: a directory, "open" or "put" (whether the cache is opened before), a mask of calls, what happens
+Under the preload shim: a directory; "create", "open" or "put": whether the call fails in making a cache, in opening one
+and writing, or in writing to one that was opened before; a mask of calls, what happens
 there (shim.FAIL, shim.SHORT), the errno. Each n has a process of its own. Prints a line of JSON for each: whether the
 fault came, what the write ended in ("ok", an error's code, "memory"), what reading and writing ended in within a second
-after, and what was found: the number before, the write's own or the one after.
+after, and what was found: the number before (0 in a new cache), the write's own or the one after.
 """
 
 from __future__ import annotations
@@ -94,13 +95,15 @@ def in_child(work: object, *arguments: object) -> int:
 
 
 def main(directory: Path, step: str, calls: int, action: int, error: int) -> None:
-    number = 1
+    number, place = 1, directory
     assert in_child(lambda: (save(directory, number), os._exit(0))) == 0
     for nth in range(1, MOST):
-        status = in_child(one, directory, step, calls, action, error, nth, number + 1)
+        if step == "create":
+            place = directory.with_name(f"{directory.name}-{nth}")
+        status = in_child(one, place, step, calls, action, error, nth, number + 1)
         assert status in (0, 10), f"n = {nth}: ended with {status}"
         number += 2
-        assert in_child(check, directory, number) == 0
+        assert in_child(check, place, number) == 0
         if status == 0:
             return
     raise SystemExit(f"still failing at call {MOST}")
