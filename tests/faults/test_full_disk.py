@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
 from isolated.oracle import Ledger, assert_sound, number_of, secret
 from isolated.support import new_tokens, open_vault, secret_of
 from support.disks import fill, needs_root, small_disk
@@ -32,6 +32,20 @@ def rotate(vault: Vault, number: int) -> str:
     return user
 
 
+def save_until_full(vault: Vault, ledger: Ledger) -> int:
+    """Save tokens of new users until there is no room, and return the number of the one that was refused."""
+    for number in itertools.count(1000):
+        try:
+            vault.save(new_tokens(f"{secret(number)} {'x' * 2000}", user=str(number), refresh=secret(number)))
+        except CacheFullError as error:
+            assert error.code == "disk_full"
+            assert number > 1000
+            ledger.in_doubt.add(number)
+            return number
+        ledger.acknowledged[str(number)] = number
+    raise AssertionError
+
+
 def test_refresh_tokens_are_replaced_on_the_reserve_and_nothing_is_lost(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         vault, ledger = open_vault(disk / "cache"), Ledger()
@@ -40,15 +54,7 @@ def test_refresh_tokens_are_replaced_on_the_reserve_and_nothing_is_lost(tmp_path
         ballast = fill(disk)
         for number in range(USERS + 1, USERS + 1 + ROTATIONS):
             ledger.acknowledged[rotate(vault, number)] = number
-        number = 1000
-        with pytest.raises(CacheFullError) as caught:
-            while True:
-                vault.save(new_tokens(f"{secret(number)} {'x' * 2000}", user=str(number), refresh=secret(number)))
-                ledger.acknowledged[str(number)] = number
-                number += 1
-        assert caught.value.code == "disk_full"
-        assert number > 1000
-        ledger.in_doubt.add(number)
+        number = save_until_full(vault, ledger)
         ledger.check(lambda user: secret_of(vault, user=user), list(ledger.acknowledged))
         assert all(
             number_of(found.record.secret) == last

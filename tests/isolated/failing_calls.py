@@ -66,7 +66,8 @@ def one(directory: Path, step: str, calls: int, action: int, error: int, nth: in
     written = outcome(lambda: kept.append(save(directory, number)))
     fired = shim.fired()
     shim.disarm()
-    steps = [written, until_it_works(read), until_it_works(lambda: kept.append(save(directory, number + 1))), until_it_works(read)]  # fmt: skip
+    works = [read, lambda: kept.append(save(directory, number + 1)), read]
+    steps = [written, *map(until_it_works, works)]
     assert all(vault.refused_records == 0 for vault in kept)
     print(json.dumps({"fired": fired, "steps": steps, "found": found}), flush=True)
     os._exit(10 if fired else 0)

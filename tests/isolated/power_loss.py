@@ -22,9 +22,8 @@ from struct import unpack_from
 
 from isolated import shim
 from isolated.oracle import DATA, Ledger, number_of, secret, structure
-from isolated.support import KEY, find, new_tokens, open_vault
+from isolated.support import find, new_tokens, open_vault
 
-from warmtoken.cache.sealing import Header, RecordType, Sealer
 from warmtoken.cache.vault import Vault
 from warmtoken.errors import CacheError
 

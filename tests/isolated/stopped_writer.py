@@ -1,4 +1,4 @@
-"""Under the preload shim: writes a token, and stops itself in the middle of the commit: a directory, the token's number.
+"""Under the preload shim: writes a token to a directory, with a number, and stops itself in the middle of the commit.
 
 Prints "written" once it was continued and the write has returned.
 """
