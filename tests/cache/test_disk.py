@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from isolated.support import KEY, new_tokens, open_vault, secret_of, start
+from support.disks import fill, mount, needs_root, small_disk
 
 from warmtoken.cache.key_sources import resolve_key
 from warmtoken.cache.token_cache import TokenCache
@@ -19,38 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("mount") is None, reason="only root can mount a file system"
-)
-
-
-def mount(*arguments: object) -> None:
-    made = subprocess.run(["mount", *map(str, arguments)], check=False, capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"cannot mount here: {made.stderr.strip()}")
+pytestmark = needs_root
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mount("-t", "tmpfs", "-o", "size=3m,mode=0700", "tmpfs", place)
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave no free byte on the disk."""
-    ballast = disk / "ballast"
-    with ballast.open("wb") as file:
-        for size in (65536, 4096, 1):
-            try:
-                while True:
-                    os.write(file.fileno(), bytes(size))
-            except OSError:
-                continue
-    return ballast
+    with small_disk(tmp_path / "disk") as place:
+        yield place
 
 
 def fill_cache(directory: Path) -> int:

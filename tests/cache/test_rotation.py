@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from isolated.support import KEY, OTHER_KEY, find, finish, new_tokens, open_vault, secret_of, slot_of, start
+from isolated.support import KEY, OTHER_KEY, find, new_tokens, open_vault, secret_of, slot_of, start
 
 from warmtoken import _engine
 from warmtoken.cache import rotation
@@ -346,36 +346,6 @@ def test_a_rotation_that_was_killed_is_finished_by_the_next(directory: Path, tra
     assert key_ids(vault) == set(in_keyring(vault))
     assert old not in key_ids(vault)
     assert vault.sealer.refused == 0
-
-
-def test_both_keys_change_again_and_again_while_four_processes_read_and_write(tmp_path: Path, directory: Path) -> None:
-    file = tmp_path / "key"
-    cache = TokenCache(directory, key=file)
-    vault = cache.vault()
-    for number in range(200):
-        vault.save(new_tokens("a", user=f"still-{number}", refresh="r", identity="i"))
-    used = key_ids(vault)
-    workers = [start("rotation_load.py", directory, file, number) for number in range(4)]
-    for worker in workers:
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-    end, number = time.monotonic() + 2, 0
-    while number < 2 or time.monotonic() < end:
-        new = tmp_path / f"key.{number}"
-        cache.rotate_key(new)
-        new.replace(file)
-        done = cache.rotate_data_key()
-        assert done.records >= 600
-        assert done.unreadable == 0
-        used.add(vault.sealer.active)
-        number += 1
-    counts = [list(map(int, finish(worker).split())) for worker in workers]
-    assert [(misses, refused) for _, misses, refused in counts] == [(0, 0)] * 4
-    assert min(rounds for rounds, _, _ in counts) > 2
-    assert len(used) == number + 1
-    assert key_ids(vault) == set(in_keyring(vault)) == {vault.sealer.active}
-    for number in range(200):
-        assert secret_of(vault, user=f"still-{number}") == "a"
 
 
 # --- without a key ---

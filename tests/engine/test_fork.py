@@ -1,4 +1,4 @@
-"""Processes made by fork and spawn, and processes that are killed; each case has an interpreter of its own."""
+"""Processes made by fork and spawn; each case has an interpreter of its own."""
 
 from __future__ import annotations
 
@@ -32,8 +32,3 @@ if TYPE_CHECKING:
 )
 def test_fork(case: str, directory: Path) -> None:
     assert run("fork_cases.py", case, directory).split() == ["ok"]
-
-
-def test_no_write_that_returned_is_lost_when_writers_are_killed(directory: Path) -> None:
-    """50 writers are killed at random; the file opens each time and every record in it verifies."""
-    assert int(run("kill_loop.py", directory, 50)) > 50

@@ -6,7 +6,7 @@ import pytest
 from support.world import SCOPES, World
 
 from warmtoken.cache.records import AccessTokenRecord
-from warmtoken.flows.freshness import is_usable, margin_of
+from warmtoken.flows.freshness import SET_BACK, is_usable, margin_of
 
 NOW = 1_800_000_000
 
@@ -37,7 +37,7 @@ def test_the_margin_is_300_seconds_but_at_most_a_tenth(
     record = token(lifetime)
     assert margin_of(record, expiry_margin) == pytest.approx(margin)
     end = record.expires_on - margin
-    assert is_usable(record, end - 1, expiry_margin)
+    assert is_usable(record, end - 1, expiry_margin) == (end - 1 >= NOW - SET_BACK)  # not before it was cached
     assert not is_usable(record, end, expiry_margin)  # expires_on - now must be greater than the margin
     assert not is_usable(record, end + 1, expiry_margin)
 
@@ -46,6 +46,11 @@ def test_a_record_from_a_clock_that_ran_ahead_has_no_negative_margin() -> None:
     record = token(3600)._replace(cached_at=NOW + 7200)
     assert margin_of(record, None) == 0
     assert not is_usable(record, record.expires_on, None)
+
+
+@pytest.mark.parametrize(("behind", "usable"), [(0, True), (SET_BACK, True), (SET_BACK + 1, False), (86_400, False)])
+def test_a_token_from_the_future_is_not_used_since_the_clock_was_set_back(behind: float, usable: bool) -> None:
+    assert is_usable(token(3600), NOW - behind, None) == usable
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["in memory", "in the store"])

@@ -1,5 +1,6 @@
-"""Saves and finds tokens until a line comes: a cache, the file with its key, this worker's number. Prints its counts.
+"""Saves and finds tokens until a line comes: a cache, the file with its key, this worker's number, how many reads.
 
+Makes a file beside the key after so many reads. Prints how many there were, the misses and the records refused.
 A miss is a token that this worker saved and does not find, or finds older than saved.
 """
 
@@ -10,33 +11,44 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from support import find, new_tokens, slot_of
+from isolated.oracle import secret
+from isolated.support import find, new_tokens, slot_of
 
 from warmtoken.cache.token_cache import TokenCache
-from warmtoken.cache.vault import Replacing
+from warmtoken.cache.vault import Replacing, Vault
 
 USERS = 5
+STILL = 200  # tokens that nobody writes while the keys change
+STILL_READ = 20  # of them after each write
 
 
-def main(directory: str, key_file: Path, worker: str) -> None:
+def is_missing(vault: Vault, user: str, access: str, identity: str) -> bool:
+    found = find(vault, user=user)
+    return found is None or (found.secret, found.id_token) != (access, identity)
+
+
+def main(directory: str, key_file: Path, worker: str, at_least: int) -> None:
     vault = TokenCache(directory, key=key_file).vault()
-    rounds = misses = 0
+    rounds = reads = misses = 0
     print("ready", flush=True)
     while not select.select([sys.stdin], [], [], 0)[0]:
         for number in range(USERS):
             user = f"{worker}-{number}"
-            owner = slot_of(user).owner
-            old = vault.find_refresh_token(owner)
+            old = vault.find_refresh_token(slot_of(user).owner)
             if rounds:
-                misses += old is None or old.record.secret != f"refresh {rounds - 1}"
-            tokens = new_tokens(f"access {rounds}", user=user, refresh=f"refresh {rounds}", identity=f"id {rounds}")
+                misses += old is None or old.record.secret != secret(f"refresh {rounds - 1}")
+            access, identity = secret(f"access {rounds}"), secret(f"id {rounds}")
+            tokens = new_tokens(access, user=user, refresh=secret(f"refresh {rounds}"), identity=identity)
             vault.save(replace(tokens, replacing=Replacing(old)))
-            found = find(vault, user=user)
-            misses += found is None or (found.secret, found.id_token) != (f"access {rounds}", f"id {rounds}")
-            # What nobody writes while the keys change must be readable with each of them.
-            misses += find(vault, user=f"still-{rounds % 200}") is None
+            misses += is_missing(vault, user, access, identity)
+            for still in range(STILL_READ):
+                name = f"still-{(rounds * STILL_READ + still) % STILL}"
+                misses += is_missing(vault, name, secret(name), secret("i"))
+            reads += 2 + STILL_READ
+            if reads - 2 - STILL_READ < at_least <= reads:
+                key_file.with_name(f"enough-{worker}").touch()
         rounds += 1
-    print(rounds, misses, vault.sealer.refused)
+    print(reads, misses, vault.sealer.refused)
 
 
-main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]))

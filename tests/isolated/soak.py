@@ -1,6 +1,8 @@
-"""Two writers replace and remove tokens, two readers look them up: prints checks, hits, stale answers, commits.
+"""Two writers replace and remove tokens, six readers look them up and compare each answer with what was written.
 
-Ends when every reader has made so many checks and so many commits have been made, whichever is later.
+Arguments: a directory, how many checks in all, how many commits at least. Prints checks, hits, misses, stale answers,
+commits. A miss is an answer too, and kept in memory like one. An answer is stale unless it is that of a write which
+had returned before the lookup, or of a later one that had begun before its end.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from struct import pack, unpack_from
 from warmtoken import _engine
 
 TOKENS = 8
-WRITERS = READERS = 2
+WRITERS, READERS = 2, 6
 FAR_MS = 4_000_000_000_000
+ROUND = 16  # of so many writes a quarter removes
+NONE = -1
+BETWEEN = 200  # checks between two looks at the file's identity
 
 
 def key(number: int) -> bytes:
@@ -28,54 +33,92 @@ def scopes(number: int) -> bytes:
     return bytes(8) + blake2b(b"s%d" % number, digest_size=8).digest()
 
 
-def board(path: Path) -> mmap.mmap:
-    """Return memory that all processes share: for each token the number of the last write that had returned."""
+def board(path: Path) -> memoryview:
+    """Return memory that all processes share: for each token the last write that returned, then the last that began."""
     with path.open("r+b") as file:
-        return mmap.mmap(file.fileno(), 4096)
+        return memoryview(mmap.mmap(file.fileno(), 4096)).cast("q")
+
+
+def removes(number: int) -> bool:
+    return number % ROUND < ROUND // 4
 
 
 def write(directory: Path, writer: int, stop: object) -> None:
     store = _engine.open_store(str(directory / "tokens"), 1 << 26)
-    acknowledged = board(directory / "board")
+    done = board(directory / "board")
+    begun = done[TOKENS:]
     number = 0
     while not stop.is_set():  # type: ignore[attr-defined]
         number += 1
         token = writer + WRITERS * (number % (TOKENS // WRITERS))
-        if number % 16 < 4:
+        if removes(number):
             operation = (_engine.DELETE_TOKEN, _engine.ACCESS, key(token))
         else:
             value = bytes(16) + pack("<q", FAR_MS) + bytes(16) + os.urandom(12) + bytes(12) + pack("<q", number)
             operation = (_engine.PUT_TOKEN, _engine.ACCESS, key(token), value + os.urandom(16), scopes(token))
+        begun[token] = number
         _engine.commit(store, [[operation]])
-        acknowledged[8 * token : 8 * token + 8] = pack("<q", number)
+        done[token] = number
+
+
+def is_right_miss(token: int, at_least: int, at_most: int) -> bool:
+    """Tell whether the token was removed by a write from `at_least` to `at_most`, or not written before."""
+    if at_least == 0:
+        return True
+    number = token // WRITERS  # writes of one token are four apart, each fourth of them removes
+    return at_most - (at_most - number) % ROUND >= at_least
+
+
+class Reader:
+    """A process's results in memory, and what it counted."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = _engine.open_store(str(directory / "tokens"), 1 << 26)
+        self.hits = _engine.Hits(self.store, _engine.Clock(), 64, 1 << 20)
+        self.view = self.hits.view()
+        self.requests = [(f"scope {token}",) for token in range(TOKENS)]
+
+    def look_up(self, token: int) -> int:
+        """Look into the file, and keep what was found in memory."""
+        txnid, found, value, _ = _engine.find_token(self.store, key(token), scopes(token)[8:], 0, None)
+        number = NONE if value is None else unpack_from("<q", value, 64)[0]
+        if value is None:
+            self.view.remember_absence(self.requests[token], None, None, number, txnid)
+        else:
+            witnesses = _engine.Witnesses([(_engine.ACCESS, found, value)])
+            self.view.remember(self.requests[token], None, None, number, FAR_MS, txnid, witnesses, 100)
+        return number
+
+    def anew(self) -> None:
+        self.hits.clear()
+        self.hits.checked()  # the file stays where it is
 
 
 def read(directory: Path, checks: int, commits: int, results: object) -> None:
-    store = _engine.open_store(str(directory / "tokens"), 1 << 26)
-    results_in_memory = _engine.Hits(store, _engine.Clock(), 64, 1 << 20)
-    view = results_in_memory.view()
-    acknowledged = memoryview(board(directory / "board")).cast("q")
-    requests = [(f"scope {token}",) for token in range(TOKENS)]
-    check = hits = stale = 0
-    while check < checks or store.newest < commits:
-        check += 1
-        token = check % TOKENS
-        if check % 200 == 0:
-            results_in_memory.clear()
-            results_in_memory.checked()  # the file stays where it is
-        at_least = acknowledged[token]
-        number = view.lookup(requests[token])
-        if number is None:
-            txnid, found, value, _ = _engine.find_token(store, key(token), scopes(token)[8:], 0, None)
-            if value is None:
-                continue
-            (number,) = unpack_from("<q", value, 64)
-            witnesses = _engine.Witnesses([(_engine.ACCESS, found, value)])
-            view.remember(requests[token], None, None, number, FAR_MS, txnid, witnesses, 100)
-        else:
-            hits += 1
-        stale += number < at_least
-    results.put((check, hits, stale))  # type: ignore[attr-defined]
+    reader = Reader(directory)
+    done = board(directory / "board")
+    begun = done[TOKENS:]
+    lookup, absence, requests = reader.view.lookup, reader.view.absence, reader.requests
+    made = hits = misses = stale = 0
+    while made < checks or reader.store.newest < commits:
+        if made % (BETWEEN * TOKENS) == 0:
+            reader.anew()
+        for token in range(TOKENS):
+            at_least = done[token]
+            number = lookup(requests[token])
+            if number is None:
+                number = absence(requests[token])
+            if number is None:
+                number = reader.look_up(token)
+            else:
+                hits += 1
+            if number == NONE:
+                misses += 1
+                stale += not is_right_miss(token, at_least, begun[token])
+            elif number != at_least:
+                stale += not at_least <= number <= begun[token]
+        made += TOKENS
+    results.put((made, hits, misses, stale))  # type: ignore[attr-defined]
 
 
 def main(directory: Path, checks: int, commits: int) -> None:
@@ -83,16 +126,20 @@ def main(directory: Path, checks: int, commits: int) -> None:
     context = get_context("spawn")
     stop, results = context.Event(), context.SimpleQueue()
     writers = [context.Process(target=write, args=(directory, n, stop)) for n in range(WRITERS)]
-    readers = [context.Process(target=read, args=(directory, checks, commits, results)) for _ in range(READERS)]
+    share = -(-checks // READERS)
+    readers = [context.Process(target=read, args=(directory, share, commits, results)) for _ in range(READERS)]
     for process in writers + readers:
         process.start()
-    totals = [results.get() for _ in readers]
-    stop.set()
-    for process in writers + readers:
+    for process in readers:
         process.join()
         assert process.exitcode == 0
-    newest = _engine.open_store(str(directory / "tokens"), 1 << 26).newest
-    print(*map(sum, zip(*totals, strict=True)), newest)
+    stop.set()
+    totals = [results.get() for _ in readers]
+    for process in writers:
+        process.join()
+        assert process.exitcode == 0
+    made = _engine.open_store(str(directory / "tokens"), 1 << 26).newest
+    print(*map(sum, zip(*totals, strict=True)), made)
 
 
 if __name__ == "__main__":

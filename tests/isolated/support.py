@@ -27,17 +27,17 @@ FAR = 4_000_000_000  # Unix seconds
 
 
 def environment() -> dict[str, str]:
-    """Return an environment in which scripts import the same warmtoken, and this module."""
+    """Return an environment in which scripts import the same warmtoken, and this module, by either of its names."""
     package = Path(warmtoken.__file__).parent.parent
-    return os.environ | {"PYTHONPATH": os.pathsep.join([str(package), str(HERE)])}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(package), str(HERE), str(HERE.parent)])}
 
 
-def start(script: str, *args: object) -> subprocess.Popen[str]:
+def start(script: str, *args: object, variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Start a script of this directory, with its standard streams as pipes."""
     pipe = subprocess.PIPE
     return subprocess.Popen(
         [sys.executable, "-W", "error", str(HERE / script), *map(str, args)],
-        stdin=pipe, stdout=pipe, text=True, env=environment(),
+        stdin=pipe, stdout=pipe, text=True, env=environment() | (variables or {}),
     )  # fmt: skip
 
 
@@ -53,9 +53,9 @@ def finish(process: subprocess.Popen[str], timeout: float = 60) -> str:
     return out
 
 
-def run(script: str, *args: object, timeout: float = 60) -> str:
+def run(script: str, *args: object, timeout: float = 60, variables: dict[str, str] | None = None) -> str:
     """Run a script of this directory to its end and return what it printed."""
-    return finish(start(script, *args), timeout)
+    return finish(start(script, *args, variables=variables), timeout)
 
 
 def error_of(use: Callable[[], object]) -> CacheError:

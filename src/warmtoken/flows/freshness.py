@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 MARGIN = 300.0  # seconds, as in MSAL
+SET_BACK = 60.0  # seconds that the clock may be behind the one by which a token was cached
 MARGIN_SHARE = 0.1  # of the token's lifetime, at most: a token that lives for a minute is cached too
 
 
@@ -30,5 +31,8 @@ def usable_until(token: Lifetime, expiry_margin: float | None) -> float:
 
 
 def is_usable(token: Lifetime, now: float, expiry_margin: float | None) -> bool:
-    """Tell whether `expires_on - now > margin`."""
-    return now < usable_until(token, expiry_margin)
+    """Tell whether `expires_on - now > margin`, and the token does not come from the future.
+
+    Where it does, the clock was set back since, and says nothing about how long the token lasts.
+    """
+    return token.cached_at - SET_BACK <= now < usable_until(token, expiry_margin)
