@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | sanitize | valgrind | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
+# make demo | test | lint | bench | faults | mutants | sanitize | valgrind | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
 MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*) $(shell find src -name '*.p
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint bench sanitize valgrind clean
+.PHONY: demo test lint bench faults mutants sanitize valgrind clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/warmtoken demo $(DEMO_FLAGS)
@@ -22,6 +22,14 @@ lint: $(VENV)/.installed $(VENV)/.group-lint $(VENV)/.group-test
 
 bench: $(VENV)/.installed $(VENV)/.group-bench
 	$(BIN)/python -m benches $(BENCH_FLAGS)
+
+# Hours of faults, and one rule after the other taken out (docs/reliability.md).
+faults: export WARMTOKEN_FAULTS = nightly
+faults: $(VENV)/.installed $(VENV)/.group-test
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -s -o timeout=3600 tests/faults $(TEST_FLAGS)
+
+mutants: $(VENV)/.installed $(VENV)/.group-test
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python scripts/mutants.py
 
 # The tests with AddressSanitizer and UBSan in the extension; those of the engine under memcheck.
 sanitize: export WARMTOKEN_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1

@@ -29,6 +29,12 @@ cdef size_t _room_to_grow(Store store, size_t size) except 0:
         step = max(LEAST_MAP, step // 2) & ~(<size_t>0xFFFF)
 
 
+cdef int _check_space(Store store) except -1:
+    if _is_short_of_space(store):
+        raise _error(ENOSPC, f"writing {store.path}")
+    return _check(MDB_MAP_FULL if _is_short_of_map(store) else MDB_SUCCESS, f"writing {store.path}")
+
+
 cdef bint _is_short_of_space(Store store) except -1:
     # Deleting copies pages too: on a full disk the last of the reserve is for that alone.
     cdef MDB_envinfo info
@@ -44,6 +50,19 @@ cdef bint _is_short_of_space(Store store) except -1:
     if lseek(fd, 0, SEEK_END) >= needed + KEPT_FOR_DELETING:
         return False
     return needed - usage(store)[0] < KEPT_FOR_DELETING  # else pages within the file are free
+
+
+cdef bint _is_short_of_map(Store store) except -1:
+    # The same where the map cannot grow any more.
+    cdef MDB_envinfo info
+    cdef size_t needed
+    store._stay_open()
+    _check(mdb_env_info(store.env, &info), f"writing {store.path}")
+    needed = (info.me_last_pgno + 1) * store.page_size
+    if info.me_mapsize >= needed + KEPT_FOR_DELETING or needed - usage(store)[0] >= KEPT_FOR_DELETING:
+        return False
+    with store.write_lock:
+        return store.env != NULL and not _grow(store)
 
 
 cdef void _keep_reserve(Store store) noexcept nogil:

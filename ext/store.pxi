@@ -73,8 +73,7 @@ cdef class Store:
     cdef int lag_reads
     cdef bint borrowed
     cdef object borrowed_gate
-    cdef bint proven
-    cdef bint incoherent
+    cdef bint proven, incoherent
     cdef object write_lock
     cdef public object gate
     cdef public object keeper
@@ -115,7 +114,7 @@ cdef class Store:
         return 0
 
     cdef int _open(self) except -1:
-        cdef int dead
+        cdef int dead, made
         if self.incoherent:
             raise CacheRefusedError("file_system_refused", f"{self.path}: {_INCOHERENT}")
         self.proven = False
@@ -126,9 +125,10 @@ cdef class Store:
                 self._close()
                 self._open_environment()
             mdb_reader_check(self.env, &dead)
-            self._open_databases()
+            made = self._open_databases()
             self._map_meta_pages()
-            _keep_reserve(self)
+            if made:  # else the file stays as it is: its key may be missing
+                _keep_reserve(self)
         except BaseException:
             self._close()
             raise
@@ -192,24 +192,23 @@ cdef class Store:
             if rc != MDB_NOTFOUND:
                 _check(rc, f"opening {self.path}")
         _check(mdb_txn_begin(self.env, NULL, 0, &txn), f"preparing {self.path}")
-        rc = self._refuse_foreign(txn)
-        if rc == MDB_SUCCESS:
-            rc = self._open_each(txn, MDB_CREATE)
+        rc = self._open_each(txn, MDB_CREATE if self._is_new(txn) else 0)
         if rc != MDB_SUCCESS:
             mdb_txn_abort(txn)
-            return _check(rc, f"preparing {self.path}")
-        return _check(mdb_txn_commit(txn), f"preparing {self.path}")
+            # All databases come with the first transaction: a file without one of them is somebody else's, or damaged.
+            return _check(MDB_INVALID if rc == MDB_NOTFOUND else rc, f"preparing {self.path}")
+        return 1 + _check(mdb_txn_commit(txn), f"preparing {self.path}")
 
-    cdef int _refuse_foreign(self, MDB_txn *txn) noexcept:
-        # A file with records but without our databases is somebody else's.
+    cdef bint _is_new(self, MDB_txn *txn) noexcept:
+        # Nothing in it, and nothing ever was.
         cdef MDB_stat stat
-        cdef MDB_dbi main, meta
-        cdef int rc = mdb_dbi_open(txn, NULL, 0, &main)
-        if rc == MDB_SUCCESS:
-            rc = mdb_stat(txn, main, &stat)
-        if rc == MDB_SUCCESS and stat.ms_entries and mdb_dbi_open(txn, _NAMES[DB_META], 0, &meta) != MDB_SUCCESS:
-            return MDB_INVALID
-        return rc
+        cdef MDB_dbi main
+        return (
+            mdb_txn_id(txn) == 1
+            and mdb_dbi_open(txn, NULL, 0, &main) == MDB_SUCCESS
+            and mdb_stat(txn, main, &stat) == MDB_SUCCESS
+            and stat.ms_entries == 0
+        )
 
     cdef int _open_each(self, MDB_txn *txn, unsigned int flags) noexcept:
         cdef int i, rc

@@ -53,8 +53,8 @@ def commit(Store store not None, list batches not None, int64_t expired_before_m
         raise MemoryError
     try:
         _fill(ops, batches)
-        if _puts_something(ops, count) and _is_short_of_space(store):
-            raise _error(ENOSPC, f"writing {store.path}")
+        if _puts_something(ops, count):
+            _check_space(store)
         for attempt in range(1 + RECOVERIES):
             if rc == MDB_PANIC:
                 store._recover(epoch)

@@ -111,3 +111,22 @@ def test_the_active_key_comes_first() -> None:
 def test_no_repr_shows_a_key() -> None:
     ring = Keyring(b"INDEX" * 6, [DataKey(ACTIVE, 1, b"SECRET" * 5)], b"f" * 16)
     assert not {"INDEX", "SECRET"} & {word for word in ("INDEX", "SECRET") if word in f"{ring!r}{ring.data_keys!r}"}
+
+
+def test_a_file_with_tokens_whose_keyring_is_gone_gets_no_other(shared: SharedStore) -> None:
+    open_keyring(shared, KEY)
+    shared.commit([(_engine.DELETE, _engine.META, KEYRING_KEY), (_engine.DELETE, _engine.META, FILE_ID_KEY)])
+    shared.commit([(_engine.PUT, _engine.APP, bytes(32), b"a record")])
+    newest = shared.store.newest
+    with pytest.raises(CacheCorruptError) as caught:
+        open_keyring(shared, KEY)
+    assert caught.value.code == "keyring_missing"
+    assert shared.store.newest == newest
+
+
+def test_a_file_id_of_another_size_is_damage(shared: SharedStore) -> None:
+    open_keyring(shared, KEY)
+    shared.commit([(_engine.PUT, _engine.META, FILE_ID_KEY, bytes(15))])
+    with pytest.raises(CacheCorruptError) as caught:
+        open_keyring(shared, KEY)
+    assert caught.value.code == "keyring_missing"

@@ -11,7 +11,7 @@ from isolated.oracle import Ledger, assert_sound, number_of, secret
 from isolated.support import new_tokens, open_vault, secret_of
 from support.disks import fill, needs_root, small_disk
 
-from warmtoken.cache.vault import Replacing, Vault
+from warmtoken.cache.vault import NewTokens, Replacing, Vault
 from warmtoken.errors import CacheFullError
 
 if TYPE_CHECKING:
@@ -32,13 +32,21 @@ def rotate(vault: Vault, number: int) -> str:
     return user
 
 
+def refusal(vault: Vault, tokens: NewTokens) -> CacheFullError | None:
+    try:
+        vault.save(tokens)
+    except CacheFullError as error:
+        return error
+    return None
+
+
 def save_until_full(vault: Vault, ledger: Ledger) -> int:
     """Save tokens of new users until there is no room, and return the number of the one that was refused."""
     for number in itertools.count(1000):
-        try:
-            vault.save(new_tokens(f"{secret(number)} {'x' * 2000}", user=str(number), refresh=secret(number)))
-        except CacheFullError as error:
-            assert error.code == "disk_full"
+        tokens = new_tokens(f"{secret(number)} {'x' * 2000}", user=str(number), refresh=secret(number))
+        refused = refusal(vault, tokens)
+        if refused is not None:
+            assert refused.code == "disk_full"
             assert number > 1000
             ledger.in_doubt.add(number)
             return number

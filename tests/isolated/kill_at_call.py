@@ -72,9 +72,9 @@ def check(directory: Path, ledger: Ledger) -> int:
     refresh = vault.find_refresh_token(new_tokens("").slot.owner)
     assert found is not None
     assert refresh is not None
-    assert found.record.secret == found.id_token == refresh.record.secret
+    assert found.secret == found.id_token == refresh.record.secret
     assert vault.refused_records == 0
-    return number_of(found.record.secret)
+    return number_of(found.secret)
 
 
 def in_child(directory: Path, ledger: Ledger) -> int:

@@ -40,7 +40,7 @@ def read(directory: Path) -> None:
             if found is None:
                 assert not seen[user], f"user {user}: write {seen[user]} is gone"
                 continue
-            number = number_of(found.record.secret)
+            number = number_of(found.secret)
             assert number >= seen[user], f"user {user}: {number} after {seen[user]}"
             assert number_of(found.id_token) == number, f"user {user}: halves of two writes"
             seen[user] = number

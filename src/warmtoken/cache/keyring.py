@@ -16,6 +16,7 @@ from warmtoken.errors import CacheCorruptError, CacheRefusedError
 
 VERSION = 1
 KEY_SIZE = 32
+FILE_ID_SIZE = 16
 ACTIVE, DECRYPT_ONLY = 1, 2
 _HEAD = Struct("<BB32s")
 _ENTRY = Struct("<Bq32s")
@@ -48,7 +49,7 @@ def open_keyring(shared: SharedStore, root_key: bytes) -> Keyring:
 
     Raises CacheRefusedError where the root key is not the one that the file was made with.
     """
-    if _engine.read(shared.store, _engine.META, KEYRING_KEY)[1] is None:
+    if _engine.read(shared.store, _engine.META, KEYRING_KEY)[1] is None and not any(_engine.usage(shared.store)[1]):
         _create(shared, root_key)
     return unwrap_keyring(shared.store, root_key, *stored_keyring(shared.store))
 
@@ -57,7 +58,7 @@ def stored_keyring(store: _engine.Store) -> tuple[bytes, bytes]:
     """Return the sealed keyring and the file's id; CacheCorruptError where there is none."""
     sealed = _engine.read(store, _engine.META, KEYRING_KEY)[1]
     file_id = _engine.read(store, _engine.META, FILE_ID_KEY)[1]
-    if sealed is None or file_id is None:
+    if sealed is None or file_id is None or len(file_id) != FILE_ID_SIZE:
         raise CacheCorruptError(
             "keyring_missing", f"{store.path}: expected a keyring in the cache file, found none; move the file away"
         )
@@ -77,7 +78,7 @@ def wrap_keyring(keyring: Keyring, root_key: bytes, generation: int) -> bytes:
 
 def _create(shared: SharedStore, root_key: bytes) -> None:
     # Of several processes that get here at once, one wins and the others read what it wrote.
-    file_id = os.urandom(16)
+    file_id = os.urandom(FILE_ID_SIZE)
     fresh = Keyring(os.urandom(KEY_SIZE), [DataKey(ACTIVE, int(time.time()), os.urandom(KEY_SIZE))], file_id)
     shared.commit(
         [

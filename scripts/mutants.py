@@ -1,0 +1,141 @@
+"""Takes one rule after the other out of the source, builds that, and sees tests fail.
+
+Arguments: names of rules, or none for all. The rules are those without which processes would hand out stale, foreign or
+forged tokens. First the tests run on the source as it is, and must pass. Exits with 1 where a mutant lives.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+SOAK = "tests/faults/test_coherence.py::test_no_process_serves_what_another_has_replaced_or_removed"
+CAUGHT = 1  # pytest's exit status where tests failed; 2 and more: they could not run
+
+
+class Mutant(NamedTuple):
+    """A rule: where it stands, what stands there instead, and the tests that hold it."""
+
+    file: str
+    rule: str
+    instead: str
+    tests: str
+
+
+MUTANTS = {
+    "a result is tagged with the snapshot that it was read from": Mutant(
+        "ext/reading.pxi",
+        "txnid = store._snapshot_id()\n        store._note(txnid)\n        if rc == MDB_SUCCESS:\n            value",
+        "txnid = store._newest()\n        store._note(txnid)\n        if rc == MDB_SUCCESS:\n            value",
+        SOAK,
+    ),
+    "both meta pages are looked at": Mutant(
+        "ext/store.pxi", "return first if first > second else second", "return first", SOAK
+    ),
+    "nonce and tag are compared": Mutant(
+        "ext/witnesses.pxi", "return memcmp(seal, witness.seal, sizeof(seal)) == 0", "return True", SOAK
+    ),
+    "what was there must still be there": Mutant(
+        "ext/witnesses.pxi", "return rc == MDB_NOTFOUND and not witness.present", "return rc == MDB_NOTFOUND", SOAK
+    ),
+    "an absence holds for one transaction only": Mutant(
+        "ext/hits.pxi",
+        "if hit.witnesses is not None and _still_true(self.hits.store, hit):",
+        "if hit.witnesses is None or _still_true(self.hits.store, hit):",
+        SOAK,
+    ),
+    "an unseen commit is healed": Mutant(
+        "ext/store.pxi", "self.lag_reads += 1", "self.lag_reads = 1", "tests/faults/test_kills.py tests/cache"
+    ),
+    "a child opens the file anew": Mutant(
+        "ext/store.pxi",
+        "if self.env != NULL and self.forks == wt_fork_count():\n                return 0",
+        "if self.env != NULL:\n                return 0",
+        "tests/engine/test_fork.py",
+    ),
+    "a record is bound to its lookup key": Mutant(
+        "ext/sealing.pxi",
+        "memcpy(at + NONCE_AT + rest + FILE_ID_SIZE, key, key_size)",
+        "memset(at + NONCE_AT + rest + FILE_ID_SIZE, 0, key_size)",
+        "tests/cache/test_sealing.py tests/cache/test_vault.py",
+    ),
+    "a record is bound to its file": Mutant(
+        "ext/sealing.pxi",
+        "memcpy(at + NONCE_AT + rest, PyBytes_AS_STRING(file_id), FILE_ID_SIZE)",
+        "memset(at + NONCE_AT + rest, 0, FILE_ID_SIZE)",
+        "tests/cache/test_sealing.py tests/cache/test_vault.py",
+    ),
+    "a refresh token is replaced only where it is still the one redeemed": Mutant(
+        "ext/writing.pxi",
+        "if ops[i].kind == OP_EXPECT and not _as_expected(writer, &ops[i]):",
+        "if False and not _as_expected(writer, &ops[i]):",
+        "tests/engine/test_store.py tests/cache/test_vault.py",
+    ),
+}
+
+
+def main(names: list[str]) -> int:
+    """Try the mutants of these names, or all; return the exit status."""
+    unknown = set(names) - MUTANTS.keys()
+    if unknown:
+        print(f"expected one of {sorted(MUTANTS)}, got {sorted(unknown)}")
+        return 2
+    chosen = {name: MUTANTS[name] for name in names or MUTANTS}
+    tests = " ".join(dict.fromkeys(" ".join(mutant.tests for mutant in chosen.values()).split()))
+    if status := fails(None, tests):
+        print(f"expected the tests to pass on the source as it is, got exit status {status}")
+        return 1
+    living = [name for name, mutant in chosen.items() if not is_caught(name, mutant)]
+    print(f"{len(chosen) - len(living)} of {len(chosen)} mutants caught")
+    return bool(living)
+
+
+def is_caught(name: str, mutant: Mutant) -> bool:
+    """Tell whether tests fail without the rule."""
+    caught = fails(mutant, mutant.tests) == CAUGHT
+    print(f"{'caught' if caught else 'LIVES '}  without: {name}", flush=True)
+    return caught
+
+
+def fails(mutant: Mutant | None, tests: str) -> int:
+    """Return the exit status of the tests on a copy of the source, mutated or not."""
+    with tempfile.TemporaryDirectory() as directory:
+        tree, installed = Path(directory, "tree"), Path(directory, "installed")
+        copy_source(tree)
+        if mutant is not None:
+            mutate(tree / mutant.file, mutant)
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", installed, "."]
+        subprocess.run(install, cwd=tree, check=True)
+        environment = os.environ | {"PYTHONPATH": str(installed)}
+        pytest = [sys.executable, "-m", "pytest", "--quiet", "--exitfirst", *tests.split()]
+        done = subprocess.run(pytest, cwd=tree, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode not in (0, CAUGHT) or (done.returncode and mutant is None):
+            print(done.stdout[-4_000:], done.stderr[-4_000:])
+        return done.returncode
+
+
+def copy_source(tree: Path) -> None:
+    """Copy what git knows, as it is in the work tree."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in listed.stdout.splitlines():
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target)
+
+
+def mutate(path: Path, mutant: Mutant) -> None:
+    """Replace the rule, which must stand there exactly once."""
+    text = path.read_text()
+    if text.count(mutant.rule) != 1:
+        raise SystemExit(f"{mutant.file}: expected once, found {text.count(mutant.rule)} times: {mutant.rule!r}")
+    path.write_text(text.replace(mutant.rule, mutant.instead))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
