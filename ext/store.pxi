@@ -64,9 +64,7 @@ cdef class Store:
     cdef size_t max_map_size
     cdef uint64_t forks
     cdef readonly str path
-    cdef readonly size_t heals
-    cdef readonly size_t epoch
-    cdef readonly size_t recoveries
+    cdef readonly size_t heals, epoch, recoveries
     cdef uint64_t lag_txnid
     cdef int64_t lag_since
     cdef int64_t healed_at
@@ -200,11 +198,13 @@ cdef class Store:
         return 1 + _check(mdb_txn_commit(txn), f"preparing {self.path}")
 
     cdef bint _is_new(self, MDB_txn *txn) noexcept:
-        # Nothing in it, and nothing ever was.
+        # Nothing in it, and nothing ever was. The transaction's id does not tell: it may go on from a lock file's.
+        cdef MDB_envinfo info
         cdef MDB_stat stat
         cdef MDB_dbi main
         return (
-            mdb_txn_id(txn) == 1
+            mdb_env_info(self.env, &info) == MDB_SUCCESS
+            and info.me_last_txnid == 0
             and mdb_dbi_open(txn, NULL, 0, &main) == MDB_SUCCESS
             and mdb_stat(txn, main, &stat) == MDB_SUCCESS
             and stat.ms_entries == 0

@@ -35,6 +35,9 @@ class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, AsyncTr
         self._transport = transport
         self._dress = _ready
 
+    def _open_cache(self) -> None:
+        pass  # it may block: the flow has it done in a thread
+
     def _run(self, flow: Flow[Any]) -> Awaitable[Any]:
         return drive(flow, self._transport)
 

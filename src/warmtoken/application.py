@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
-from warmtoken.default_transport import DefaultTransport
-from warmtoken.flows.driver import drive
-from warmtoken.flows.effects import Flow
 from warmtoken.models import Account, AuthenticationResult
-from warmtoken.transport import Transport
+
+if TYPE_CHECKING:
+    from warmtoken.default_transport import DefaultTransport
+    from warmtoken.flows.effects import Flow
+    from warmtoken.transport import Transport
 
 
-class _Blocking(ClientApplication[AuthenticationResult, list[Account], Account | None, None, Transport]):
+class _Blocking(ClientApplication[AuthenticationResult, list[Account], Account | None, None, "Transport"]):
     _own_transport: DefaultTransport | None = None
-    _transport: Transport
+    _transport: Transport | None
 
     def _use(self, transport: Transport | None) -> None:
-        if transport is None:
-            transport = self._own_transport = DefaultTransport()
         self._transport = transport
 
+    def _open_cache(self) -> None:
+        self._context.cache.vault()
+
     def _run(self, flow: Flow[Any]) -> Any:
-        return drive(flow, self._transport)
+        # Imported where it is needed: a process that finds its token in the cache never comes here.
+        from warmtoken.flows.driver import drive
+
+        return drive(flow, self._transport or self._default_transport())
+
+    def _default_transport(self) -> DefaultTransport:
+        if self._own_transport is None:
+            from warmtoken.default_transport import DefaultTransport
+
+            self._own_transport = DefaultTransport()
+        return self._own_transport
 
     def close(self) -> None:
         """Close the connections to the provider; the cache stays open for others."""
-        if self._own_transport is not None:
-            self._own_transport.close()
+        if self._transport is None:
+            self._default_transport().close()
 
     def __enter__(self) -> Self:
         return self
@@ -38,12 +50,12 @@ class _Blocking(ClientApplication[AuthenticationResult, list[Account], Account |
 
 
 class PublicClientApplication(
-    PublicClient[AuthenticationResult, list[Account], Account | None, None, Transport], _Blocking
+    PublicClient[AuthenticationResult, list[Account], Account | None, None, "Transport"], _Blocking
 ):
     __doc__ = PublicClient.__doc__
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[AuthenticationResult, list[Account], Account | None, None, Transport], _Blocking
+    ConfidentialClient[AuthenticationResult, list[Account], Account | None, None, "Transport"], _Blocking
 ):
     __doc__ = ConfidentialClient.__doc__

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from warmtoken import _engine
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import UiRequiredError
-from warmtoken.flows.accounts import find_account, list_accounts, remove_account
 from warmtoken.flows.cached import find_cached
 from warmtoken.flows.context import Context, Remember
-from warmtoken.flows.effects import Flow
-from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest, check_seconds
-from warmtoken.flows.silent import acquire_silent
 from warmtoken.models import Account, ClientCredential, DeviceCode
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
+
+if TYPE_CHECKING:
+    from warmtoken.flows.effects import Flow
+
+# Flows are imported where they begin: a process that finds its token in the cache needs none of them.
 
 DEFAULT_AUTHORITY = "https://login.microsoftonline.com/common"
 
@@ -44,7 +45,10 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         expiry_margin: float | None,
     ) -> None:
         _check_client(client_id, credential, cache, client_capabilities)
-        check_seconds("expiry_margin", expiry_margin)
+        if expiry_margin is not None:
+            from warmtoken.flows.requests import check_seconds
+
+            check_seconds("expiry_margin", expiry_margin)
         self._context = Context(
             Client(client_id, credential),
             parse_authority(authority),
@@ -67,6 +71,9 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
     def _run(self, flow: Flow[Any]) -> Any:
         raise NotImplementedError
 
+    def _open_cache(self) -> None:
+        raise NotImplementedError
+
     # Results for users and for the client itself lie apart: no request for one can hit the other's.
 
     def _view_of_users(self) -> _engine.View:
@@ -84,11 +91,15 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
 
         Raises CacheError where the cache cannot be opened.
         """
+        from warmtoken.flows.accounts import list_accounts
+
         accounts: AccountsT = self._run(list_accounts(self._context, username))
         return accounts
 
     def get_account(self, home_account_id: str) -> AccountT:
         """Return the account with this id, or None."""
+        from warmtoken.flows.accounts import find_account
+
         account: AccountT = self._run(find_account(self._context, home_account_id))
         return account
 
@@ -97,6 +108,8 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
 
         The user's session at the identity provider stays. Raises CacheError where the cache cannot be written.
         """
+        from warmtoken.flows.accounts import remove_account
+
         nothing: NothingT = self._run(remove_account(self._context, account))
         return nothing
 
@@ -122,9 +135,13 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         keep = _keep(self._view_of_users, scopes, tenant_id)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
         if is_plain and keep is not None and account is not None and login_hint is None:
+            self._open_cache()
             found = find_cached(self._context, account, keep)
             if found is not None:
                 return self._dressed(found)
+        from warmtoken.flows.requests import TokenRequest
+        from warmtoken.flows.silent import acquire_silent
+
         request = TokenRequest(
             scopes, account, login_hint, tenant_id, force_refresh, claims, min_validity, correlation_id, keep
         )
@@ -137,6 +154,7 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         Raises UiRequiredError where the provider takes the token no more.
         """
         from warmtoken.flows.refresh import import_refresh_token
+        from warmtoken.flows.requests import TokenRequest
 
         token: TokenT = self._run(import_refresh_token(self._context, refresh_token, TokenRequest(scopes)))
         return token
@@ -192,6 +210,7 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Tran
         (`no_browser`), ServiceError and ProtocolError where the provider or the redirect is not right.
         """
         from warmtoken.flows.authorization_code import acquire_interactive
+        from warmtoken.flows.requests import InteractiveRequest
 
         request = InteractiveRequest(scopes, open_browser, login_hint, prompt, claims, timeout, correlation_id)
         token: TokenT = self._run(acquire_interactive(self._context, request))
@@ -214,6 +233,7 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Tran
         (`device_code_not_supported`), ServiceError, ProtocolError and TransportError where the provider fails.
         """
         from warmtoken.flows.device_code import acquire_by_device_code
+        from warmtoken.flows.requests import DeviceCodeRequest
 
         request = DeviceCodeRequest(scopes, on_user_code, claims, timeout, correlation_id)
         token: TokenT = self._run(acquire_by_device_code(self._context, request))
@@ -239,14 +259,15 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Tran
         hit = self.hit(scopes, account)
         if hit is not None:
             return hit
+        from warmtoken.flows.recommended import acquire
+        from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest
+
         request = TokenRequest(scopes, account, remember=_keep(self._view_of_users, scopes, None))
         ask: InteractiveRequest | DeviceCodeRequest
         if fallback == "device_code" and on_user_code is not None:
             ask = DeviceCodeRequest(request.asked, on_user_code, timeout=timeout)
         else:
             ask = InteractiveRequest(request.asked, open_browser, timeout=timeout)
-        from warmtoken.flows.recommended import acquire
-
         token: TokenT = self._run(acquire(self._context, request, ask))
         return token
 
@@ -279,10 +300,11 @@ class ConfidentialClient(
         min_validity: float | None,
         correlation_id: str | None,
     ) -> TokenT:
+        from warmtoken.flows.client_credentials import acquire_for_client
+        from warmtoken.flows.requests import TokenRequest
+
         keep = _keep(self._view_of_own, scopes, tenant_id)
         request = TokenRequest(scopes, None, None, tenant_id, force_refresh, claims, min_validity, correlation_id, keep)
-        from warmtoken.flows.client_credentials import acquire_for_client
-
         token: TokenT = self._run(acquire_for_client(self._context, request))
         return token
 

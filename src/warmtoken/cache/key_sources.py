@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from warmtoken.cache import os_keyring
 from warmtoken.cache.paths import cannot, make_private_directory, refuse_links, sync_directory
 from warmtoken.errors import CacheRefusedError
 
@@ -55,6 +53,8 @@ def _own_key(make: bool) -> bytes:
     file = _default_key_file()
     key = _credential()
     if key is None and not os.path.lexists(file):
+        from warmtoken.cache import os_keyring
+
         key = os_keyring.find_key(file.parent, make=make) or _variable()
     return _from_file(file, make) if key is None else key
 
@@ -155,10 +155,10 @@ def _make(path: Path) -> None:
         refuse_links(path.parent)
     else:
         make_private_directory(path.parent)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, secrets.token_hex(KEY_SIZE).encode() + b"\n")
+        os.write(fd, os.urandom(KEY_SIZE).hex().encode() + b"\n")
         os.fsync(fd)
         os.link(draft, path)
         sync_directory(path.parent)

@@ -14,12 +14,12 @@ from warmtoken.cache.key_sources import UNENCRYPTED_KEY, GivenKey, KeySource, ch
 from warmtoken.cache.keyring import open_keyring
 from warmtoken.cache.live_sealer import LiveSealer
 from warmtoken.cache.paths import default_directory
-from warmtoken.cache.rotation import DataKeyRotation, rotate_data_key, rotate_root_key
 from warmtoken.cache.shared_store import MAX_BYTES, MAX_ENTRIES, SharedStore, shared_store
 from warmtoken.cache.vault import Vault
 from warmtoken.errors import ClientError
 
 if TYPE_CHECKING:
+    from warmtoken.cache.rotation import DataKeyRotation
     from warmtoken.cache.stats import CacheStats
 
 MAP_SIZE = 1 << 30
@@ -107,6 +107,8 @@ class TokenCache:
         Other processes go on, and look at their own key again when they need to (docs/keys.md). Raises TypeError or
         ValueError for what is no key, CacheError where the cache cannot be written, ClientError for an unencrypted one.
         """
+        from warmtoken.cache.rotation import rotate_root_key
+
         source = _checked_source(new_key)
         if not self._is_encrypted:
             raise ClientError(
@@ -123,6 +125,8 @@ class TokenCache:
 
         The older data keys are removed. Raises CacheError where the cache cannot be written; a later call finishes.
         """
+        from warmtoken.cache.rotation import rotate_data_key
+
         vault = self.vault()
         return rotate_data_key(vault.shared, vault.sealer)
 

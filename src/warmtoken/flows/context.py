@@ -11,10 +11,10 @@ from warmtoken import _engine
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
-from warmtoken.flows.effects import Call, Flow
 from warmtoken.protocol.authority import Authority, request_authority
 
 if TYPE_CHECKING:
+    from warmtoken.flows.effects import Flow
     from warmtoken.protocol.client_authentication import Client
     from warmtoken.protocol.discovery import ProviderMetadata
     from warmtoken.protocol.token_request import RequestContext
@@ -84,6 +84,8 @@ class Context:
 
 def open_cache(context: Context) -> Flow[None]:
     """Open the cache file where it was not used before, which may block; CacheError where it cannot be opened."""
+    from warmtoken.flows.effects import Call
+
     if not context.cache.is_open:
         yield Call(context.cache.vault)
 
