@@ -9,7 +9,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_Compare, PyUnicode_DecodeUTF8
 from libc.errno cimport errno, EACCES, EAGAIN, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, EPERM, EROFS
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.fcntl cimport FD_CLOEXEC, F_GETFD, F_SETFD, fcntl
@@ -50,6 +50,7 @@ cdef extern from "native.h" nogil:
     int64_t wt_le64(const unsigned char *bytes)
     int64_t wt_be64(const unsigned char *bytes)
     int wt_extend(int fd, off_t start, off_t end)
+    void wt_put_le32(unsigned char *bytes, uint32_t value)
     void wt_put_be64(unsigned char *bytes, uint64_t value)
     int wt_watch_forks()
     uint64_t wt_fork_count()

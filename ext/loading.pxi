@@ -256,3 +256,32 @@ def split_fields(bytes plain not None):
     cdef Py_ssize_t i
     _split(plain, &fields)
     return [_text(&fields, i) for i in range(fields.count)]
+
+
+def join_fields(record, Py_ssize_t step):
+    """Return the plaintext of a record of str and int, as `split_fields` takes it, with zeros up to a multiple of `step`.
+
+    Raises ValueError for more fields than a record can have, or 4 GiB and more of text.
+    """
+    cdef Py_ssize_t count = len(record), size = 1 + 4 * count, i
+    cdef list texts = [field.encode() if type(field) is str else b"%d" % field for field in record]
+    cdef bytes text, plain
+    cdef unsigned char *lengths
+    cdef char *at
+    if count > MAX_FIELDS:
+        raise ValueError(f"expected {MAX_FIELDS} fields at most, got {count}")
+    for text in texts:
+        size += PyBytes_GET_SIZE(text)
+    if size > 0xFFFFFFFF:
+        raise ValueError("expected a record of less than 4 GiB")
+    plain = PyBytes_FromStringAndSize(NULL, (size + step - 1) // step * step)
+    lengths = <unsigned char *>PyBytes_AS_STRING(plain)
+    lengths[0] = <unsigned char>count
+    at = <char *>lengths + 1 + 4 * count
+    for i in range(count):
+        text = texts[i]
+        wt_put_le32(lengths + 1 + 4 * i, <uint32_t>PyBytes_GET_SIZE(text))
+        memcpy(at, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        at += PyBytes_GET_SIZE(text)
+    memset(at, 0, PyBytes_AS_STRING(plain) + PyBytes_GET_SIZE(plain) - at)
+    return plain

@@ -39,6 +39,10 @@ static inline int64_t wt_be64(const unsigned char *bytes) {
     return (int64_t)value;
 }
 
+static inline void wt_put_le32(unsigned char *bytes, uint32_t value) {
+    for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)(value >> (8 * i));
+}
+
 static inline void wt_put_be64(unsigned char *bytes, uint64_t value) {
     for (int i = 7; i >= 0; i--, value >>= 8) bytes[i] = (unsigned char)value;
 }

@@ -207,3 +207,19 @@ def test_nothing_is_there_until_something_is(shelf: Shelf) -> None:
     assert nothing() == shelf.store.newest
     _engine.commit(shelf.store, [[(_engine.PUT, _engine.REFRESH, refresh, b"sealed")]])
     assert nothing() == 0
+
+
+# --- plaintext of records ---
+
+
+def test_fields_are_joined_as_they_are_split() -> None:
+    plain = _engine.join_fields(("", "ä", 42, "x" * 300), 256)
+    assert len(plain) == 512
+    assert _engine.split_fields(plain) == ["", "ä", "42", "x" * 300]
+    assert plain.endswith(bytes(512 - 1 - 4 * 4 - 2 - 2 - 300))
+
+
+def test_a_record_with_too_many_fields_is_refused() -> None:
+    assert len(_engine.split_fields(_engine.join_fields(("x",) * 32, 16))) == 32
+    with pytest.raises(ValueError, match="32 fields at most"):
+        _engine.join_fields(("x",) * 33, 16)

@@ -6,13 +6,11 @@ Times are Unix seconds. An absent value is "" or 0.
 
 from __future__ import annotations
 
-from struct import Struct
 from typing import NamedTuple
 
-from warmtoken._engine import split_fields
+from warmtoken._engine import join_fields, split_fields
 
 PADDING = 256
-_COUNT = Struct("<B")
 
 
 class AccessTokenRecord(NamedTuple):
@@ -93,17 +91,13 @@ class AppRecord(NamedTuple):
 
 Record = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountRecord | AppRecord
 
-_LENGTHS = [Struct(f"<{count}I") for count in range(32)]
-
 
 def encode(record: Record) -> bytes:
     """Return the record's plaintext: a count, the fields' lengths, the fields as UTF-8, zeros up to a full step.
 
     The padding hides the length of a token but for its size class.
     """
-    fields = [str(field).encode() for field in record]
-    packed = _COUNT.pack(len(fields)) + _LENGTHS[len(fields)].pack(*map(len, fields)) + b"".join(fields)
-    return packed + bytes(-len(packed) % PADDING)
+    return join_fields(record, PADDING)
 
 
 def decode_refresh_token(plain: bytes) -> RefreshTokenRecord:
