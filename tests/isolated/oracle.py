@@ -41,7 +41,7 @@ NAMES = ("meta", "access", "scope", "expiry", "refresh", "identity", "account", 
 DOCUMENTED = {
     "disk_full", "map_full", "cache_io_error", "cache_panic", "write_gate_timeout", "write_interrupted", "truncated",
     "not_a_cache", "format_mismatch", "cache_not_writable", "path_refused", "wrong_key", "keyring_missing",
-    "keyring_damaged", "keyring_version", "pid_collision",
+    "keyring_damaged", "keyring_version", "no_address_space", "pid_collision",
 }  # fmt: skip
 
 Records = dict[str, dict[bytes, bytes]]
