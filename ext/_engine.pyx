@@ -50,6 +50,8 @@ cdef extern from "native.h" nogil:
     int64_t wt_le64(const unsigned char *bytes)
     int64_t wt_be64(const unsigned char *bytes)
     int wt_extend(int fd, off_t start, off_t end)
+    int wt_random(unsigned char *bytes, size_t size)
+    void wt_put_le64(unsigned char *bytes, int64_t value)
     void wt_put_le32(unsigned char *bytes, uint32_t value)
     void wt_put_be64(unsigned char *bytes, uint64_t value)
     int wt_watch_forks()

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <time.h>
 #ifdef __linux__
 #include <sys/vfs.h>
@@ -42,6 +43,13 @@ static inline int64_t wt_be64(const unsigned char *bytes) {
 static inline void wt_put_le32(unsigned char *bytes, uint32_t value) {
     for (int i = 0; i < 4; i++) bytes[i] = (unsigned char)(value >> (8 * i));
 }
+
+static inline void wt_put_le64(unsigned char *bytes, int64_t value) {
+    for (int i = 0; i < 8; i++) bytes[i] = (unsigned char)((uint64_t)value >> (8 * i));
+}
+
+/* Random bytes of the kernel, 256 at most. Not through Python: os.urandom lets go of the GIL, and then waits for it. */
+static inline int wt_random(unsigned char *bytes, size_t size) { return getentropy(bytes, size); }
 
 static inline void wt_put_be64(unsigned char *bytes, uint64_t value) {
     for (int i = 7; i >= 0; i--, value >>= 8) bytes[i] = (unsigned char)value;

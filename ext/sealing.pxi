@@ -12,12 +12,13 @@ cdef const char *_MAGIC = b"WT\x01\x01"
 
 
 cdef class Unsealer:
-    """Opens sealed records (docs/file-format.md) with the data keys in `use_ciphers`.
+    """Opens sealed records (docs/file-format.md) with the data keys in `use_ciphers`, and seals with the active one.
 
     `file_id` is the 16-byte id of the cache file, `invalid` the exception that a cipher raises for what does not verify.
     `refused` counts records that did not verify, `unreadable` lookups that found such a record, or one of another user.
     """
     cdef dict decrypt
+    cdef tuple sealing  # the id of the active key, its cipher's encrypt
     cdef bytes file_id
     cdef object invalid
     cdef public size_t refused
@@ -30,9 +31,34 @@ cdef class Unsealer:
         self.invalid = invalid
         self.decrypt = {}
 
-    def use_ciphers(self, ciphers):
-        """Open records with these from now on: the id of a data key (8 bytes) -> its AES-GCM cipher."""
+    def use_ciphers(self, ciphers, bytes active not None):
+        """Open records with these from now on: the id of a data key (8 bytes) -> its AES-GCM cipher; seal with `active`."""
         self.decrypt = {name: cipher.decrypt for name, cipher in ciphers.items()}
+        self.sealing = active, ciphers[active].encrypt
+
+    @property
+    def active(self):
+        """The id of the key that seals."""
+        return self.sealing[0]
+
+    def _seal(self, int kind, bytes key not None, bytes plain not None, int64_t expires_ms, int64_t refresh_ms,
+              int64_t generation):
+        cdef tuple sealing = self.sealing  # once: another thread may change the key meanwhile
+        cdef bytes name = sealing[0], head = PyBytes_FromStringAndSize(NULL, HEADER_SIZE), nonce
+        cdef unsigned char *at = <unsigned char *>PyBytes_AS_STRING(head)
+        memset(at, 0, HEADER_SIZE)
+        memcpy(at, _MAGIC, MAGIC_SIZE)
+        memcpy(at + KEY_ID_AT, PyBytes_AS_STRING(name), KEY_ID_SIZE)
+        at[KIND_AT] = <unsigned char>kind
+        wt_put_le64(at + EXPIRES_AT, expires_ms)
+        wt_put_le64(at + EXPIRES_AT + 8, refresh_ms)
+        wt_put_le64(at + EXPIRES_AT + 16, generation)
+        wt_put_le32(at + SIZE_AT, <uint32_t>(PyBytes_GET_SIZE(plain) + TAG_SIZE))
+        if wt_random(at + NONCE_AT, NONCE_SIZE) != 0:
+            raise OSError(errno, "expected random bytes for a nonce, got none")
+        nonce = PyBytes_FromStringAndSize(<const char *>at + NONCE_AT, NONCE_SIZE)
+        context = _context_of(at, self.file_id, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+        return head + sealing[1](nonce, plain, context)
 
     def knows_key_of(self, bytes value not None):
         """Tell whether the record names a data key that is here."""
@@ -86,10 +112,3 @@ cdef bytes _context_of(const unsigned char *head, bytes file_id, const char *key
     memcpy(at + NONCE_AT + rest, PyBytes_AS_STRING(file_id), FILE_ID_SIZE)
     memcpy(at + NONCE_AT + rest + FILE_ID_SIZE, key, key_size)
     return context
-
-
-def context_of(bytes head not None, bytes file_id not None, bytes key not None):
-    """Return what the tag of a record covers besides its ciphertext; `head` is its header of 64 bytes."""
-    if len(head) != HEADER_SIZE or len(file_id) != FILE_ID_SIZE:
-        raise ValueError("expected a header of 64 and a file id of 16 bytes")
-    return _context_of(<const unsigned char *>PyBytes_AS_STRING(head), file_id, PyBytes_AS_STRING(key), len(key))

@@ -47,7 +47,7 @@ def until(condition: object, writer: Writer, count: int) -> None:
 
 class Thread(threading.Thread):
     def __init__(self, writer: Writer, operations: list[Operation]) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.outcome: object = None
         self._writer, self._operations = writer, operations
         self.start()
@@ -128,7 +128,7 @@ def test_an_interrupted_waiter_is_taken_off_the_queue_and_leaves_the_lead_to_the
     writer = Writer()
     threads = begin(writer, 0)
     with monkeypatch.context() as patched:
-        patched.setattr(group_commit, "threading", SimpleNamespace(Event=InterruptedEvent))
+        patched.setattr(group_commit, "threading", SimpleNamespace(Lock=InterruptedLock))
         victim = Thread(writer, [("gone",)])
         until("the victim waits", writer, 1)
     threads.append(Thread(writer, [("next",)]))
@@ -144,12 +144,20 @@ class Interrupted(BaseException):
     """What Ctrl-C raises, but for tests."""
 
 
-class InterruptedEvent(threading.Event):
-    """Is woken only to be interrupted."""
+class InterruptedLock:
+    """Is waited for, the second time, only to be interrupted."""
 
-    def wait(self, timeout: float | None = None) -> bool:
-        super().wait(10)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def acquire(self) -> bool:
+        if self._lock.acquire(blocking=False):
+            return True
+        assert self._lock.acquire(timeout=10)
         raise Interrupted
+
+    def release(self) -> None:
+        self._lock.release()
 
 
 def test_writers_in_a_row_share_transactions() -> None:

@@ -89,7 +89,7 @@ def assert_sound(directory: Path, max_live_ratio: float = 0, key: bytes = KEY) -
     done = subprocess.run(script, env=environment(), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["problems"] == []
+    assert not found["problems"], found["problems"]
     counts: dict[str, int] = found["counts"]
     return counts
 

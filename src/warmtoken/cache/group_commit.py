@@ -15,10 +15,13 @@ Apply = Callable[[list[list[Operation]]], tuple[int, list[bool]]]
 
 class _Batch:
     # Woken when it has an outcome, or when it is its thread's turn to lead.
+    __slots__ = ("leads", "operations", "outcome", "sleep")
+
     def __init__(self, operations: list[Operation]) -> None:
         self.operations = operations
         self.outcome: tuple[int, bool] | Exception | None = None
-        self.woken = threading.Event()
+        self.sleep = threading.Lock()  # held until it is woken, once
+        self.sleep.acquire()
         self.leads = False
 
 
@@ -43,12 +46,12 @@ class GroupCommit:
         if not batch.leads:
             self._wait(batch)
         if batch.leads:
-            self._lead(apply)
+            self._lead(batch, apply)
         return _result(batch)
 
     def _wait(self, batch: _Batch) -> None:
         try:
-            batch.woken.wait()
+            batch.sleep.acquire()
         except BaseException:
             with self._lock:
                 if batch in self._queue:
@@ -57,7 +60,7 @@ class GroupCommit:
                     self._hand_over()
             raise
 
-    def _lead(self, apply: Apply) -> None:
+    def _lead(self, own: _Batch, apply: Apply) -> None:
         with self._lock:
             batches, self._queue = self._queue, []
         outcomes: list[tuple[int, bool] | Exception]
@@ -73,13 +76,14 @@ class GroupCommit:
                 self._hand_over()
             for batch, outcome in zip(batches, outcomes, strict=True):
                 batch.outcome = outcome
-                batch.woken.set()
+                if batch is not own:
+                    batch.sleep.release()
 
     def _hand_over(self) -> None:
         self._led = bool(self._queue)
         if self._led:
             self._queue[0].leads = True
-            self._queue[0].woken.set()
+            self._queue[0].sleep.release()
 
 
 def _result(batch: _Batch) -> tuple[int, bool]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import IntEnum
 from hashlib import blake2b
 from struct import Struct
@@ -11,11 +10,7 @@ from typing import NamedTuple
 from warmtoken import _engine
 
 MAGIC = b"WT"
-VERSION = 1
-AES_256_GCM = 1
 HEADER = Struct("<2sBB8sHBxqqq12sI8x")
-NONCE_SIZE = 12
-TAG_SIZE = 16
 
 
 class RecordType(IntEnum):
@@ -61,23 +56,12 @@ class Sealer(_engine.Unsealer):
 
         super().__init__(file_id, InvalidTag)
         self._new_cipher = AESGCM
-        self._file_id = file_id
         self.use(keys)
 
     def use(self, keys: list[bytes]) -> None:
         """Seal and unseal with other keys from now on, the active one first; other threads may do so meanwhile."""
-        ciphers = {key_id(key): self._new_cipher(key) for key in keys}
-        self.use_ciphers(ciphers)
-        self._current = key_id(keys[0]), ciphers[key_id(keys[0])]
-
-    @property
-    def active(self) -> bytes:
-        """The id of the key that seals."""
-        return self._current[0]
+        self.use_ciphers({key_id(key): self._new_cipher(key) for key in keys}, key_id(keys[0]))
 
     def seal(self, kind: RecordType, key: bytes, plain: bytes, header: Header) -> bytes:
         """Return the sealed record: 64 bytes of header, the ciphertext, a 16-byte tag."""
-        active, cipher = self._current
-        nonce = os.urandom(NONCE_SIZE)
-        head = HEADER.pack(MAGIC, VERSION, AES_256_GCM, active, 0, kind, *header, nonce, len(plain) + TAG_SIZE)
-        return head + cipher.encrypt(nonce, plain, _engine.context_of(head, self._file_id, key))
+        return self._seal(kind, key, plain, *header)
