@@ -87,12 +87,15 @@ class Server:
         """Ask as one client of many does: over a connection of its own."""
         transport = httpx2.HTTPTransport(uds=f"{self._home}/socket")
         with httpx2.Client(transport=transport, trust_env=False, timeout=LONG) as client:
-            try:
-                reply = client.get("http://server/", params={"ahead": ahead})
-            except httpx2.RemoteProtocolError:  # a worker that ends may drop a connection that it has just taken
-                reply = client.get("http://server/", params={"ahead": ahead})
+            reply = client.get("http://server/", params={"ahead": ahead})
         assert reply.status_code == 200, (reply.text, self.log)
         return Answer(**reply.json())
+
+    def _ask_again(self, ahead: float) -> Answer:
+        try:
+            return self.ask(ahead)
+        except httpx2.RemoteProtocolError:  # a worker that ends may drop a connection that it has just taken
+            return self.ask(ahead)
 
     def ask_all(self, ahead: float = 0, *, without: frozenset[int] = frozenset()) -> list[Answer]:
         """Ask from many clients at once until all workers have answered, and those in `without` do no more."""
@@ -100,7 +103,7 @@ class Server:
         with ThreadPoolExecutor(8) as clients:
 
             def have_answered() -> bool:
-                batch = list(clients.map(self.ask, [ahead] * 16))
+                batch = list(clients.map(self._ask_again, [ahead] * 16))
                 answers.extend(batch)
                 newest = {answer.worker for answer in batch} & without
                 return not newest and len({answer.worker for answer in answers} - without) >= self.kind.workers
