@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from faults.scale import SCALE
 from isolated import shim
-from isolated.oracle import assert_sound
+from isolated.oracle import DATA, assert_sound
 from isolated.support import run
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ needs_strace = pytest.mark.skipif(
 def test_no_write_that_returned_is_lost_when_writers_are_killed(directory: Path, seed: int) -> None:
     written = int(run("kill_loop.py", directory, SCALE.kills, seed, timeout=SCALE.timeout))
     assert written > SCALE.kills
-    assert_sound(directory, max_live_ratio=2)
+    assert_sound(directory)
+    # A reader that the machine lets wait within a snapshot keeps old pages for that long. In all, the writers made
+    # hundreds of megabytes of them.
+    assert (directory / DATA).stat().st_size < 64 << 20
 
 
 def test_a_tight_loop_of_commits_is_never_torn(tmp_path: Path, seed: int) -> None:
