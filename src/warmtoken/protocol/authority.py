@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 AuthorityKind = Literal["entra", "oidc"]
@@ -13,8 +13,7 @@ MAX_URL = 2048
 TENANTLESS = frozenset({"common", "organizations"})
 
 
-@dataclass(frozen=True, slots=True)
-class EntraCloud:
+class EntraCloud(NamedTuple):
     """The names of one Entra cloud: tokens issued under one are good under all."""
 
     hosts: tuple[str, ...]
