@@ -20,6 +20,8 @@ LOG_WRITE, LOG_SYNC, LOG_EXTEND, LOG_MARK, LOG_DURABLE_WRITE = range(1, 6)
 
 def why_not() -> str:
     """Return why there can be no shim on this system, or an empty string."""
+    if "asan" in os.environ.get("LD_PRELOAD", ""):
+        return "the sanitizer's runtime stands between as well, and wants to be the first"
     return "" if shutil.which(os.environ.get("CC", "cc")) else "no C compiler to build the preload shim with"
 
 
