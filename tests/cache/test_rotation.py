@@ -7,7 +7,6 @@ import secrets
 import shutil
 import signal
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,7 +181,7 @@ def test_records_keep_their_times_and_generations(cache: TokenCache) -> None:
     owner = slot_of().owner
     before, refresh = find(vault), vault.find_refresh_token(owner)
     assert refresh is not None
-    vault.save(replace(new_tokens("b", refresh="s", expires_on=1_900_000_000), replacing=Replacing(refresh)))
+    vault.save(new_tokens("b", refresh="s", expires_on=1_900_000_000)._replace(replacing=Replacing(refresh)))
     cache.rotate_data_key()
     found, again = find(vault), vault.find_refresh_token(owner)
     assert before is not None
@@ -226,7 +225,7 @@ def test_a_refresh_token_that_was_sealed_anew_meanwhile_is_still_replaced(cache:
     owner = slot_of("0").owner
     found = other.find_refresh_token(owner)
     cache.rotate_data_key()
-    other.save(replace(new_tokens("new", user="0", refresh="second"), replacing=Replacing(found)))
+    other.save(new_tokens("new", user="0", refresh="second")._replace(replacing=Replacing(found)))
     refresh = cache.vault().find_refresh_token(owner)
     assert refresh is not None
     assert (refresh.record.secret, refresh.generation) == ("second", 2)
@@ -255,7 +254,7 @@ def test_a_newer_refresh_token_is_not_taken_for_one_sealed_anew(cache: TokenCach
     cache.vault().save(new_tokens("b", user="0", refresh="sign-in"))
     cache.rotate_data_key()
     assert not other.delete_refresh_token(found)
-    other.save(replace(new_tokens("c", user="0", refresh="late"), replacing=Replacing(found)))
+    other.save(new_tokens("c", user="0", refresh="late")._replace(replacing=Replacing(found)))
     refresh = cache.vault().find_refresh_token(owner)
     assert refresh is not None
     assert refresh.record.secret == "sign-in"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from isolated.oracle import Ledger, assert_sound, number_of, secret
@@ -28,7 +27,7 @@ def rotate(vault: Vault, number: int) -> str:
     """Replace a user's refresh token, as a refresh does, and return the user."""
     user = str(number % USERS)
     tokens = new_tokens(secret(number), user=user, refresh=secret(number), identity=secret(number))
-    vault.save(replace(tokens, replacing=Replacing(vault.find_refresh_token(tokens.slot.owner))))
+    vault.save(tokens._replace(replacing=Replacing(vault.find_refresh_token(tokens.slot.owner))))
     return user
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import select
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from isolated.oracle import secret
@@ -39,7 +38,7 @@ def main(directory: str, key_file: Path, worker: str, at_least: int) -> None:
                 misses += old is None or old.record.secret != secret(f"refresh {rounds - 1}")
             access, identity = secret(f"access {rounds}"), secret(f"id {rounds}")
             tokens = new_tokens(access, user=user, refresh=secret(f"refresh {rounds}"), identity=identity)
-            vault.save(replace(tokens, replacing=Replacing(old)))
+            vault.save(tokens._replace(replacing=Replacing(old)))
             misses += is_missing(vault, user, access, identity)
             for still in range(STILL_READ):
                 name = f"still-{(rounds * STILL_READ + still) % STILL}"

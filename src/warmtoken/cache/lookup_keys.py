@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple
 
 from warmtoken._engine import Wanted
+from warmtoken.cache.blake2 import blake2b
 
 KEYRING_KEY = b"keyring".ljust(32, b"\0")
 FILE_ID_KEY = b"file id".ljust(32, b"\0")

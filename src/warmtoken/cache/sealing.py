@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
 
 from warmtoken import _engine
+from warmtoken.cache.blake2 import blake2b
 
 MAGIC = b"WT"
 HEADER = Struct("<2sBB8sHBxqqq12sI8x")

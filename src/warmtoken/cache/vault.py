@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from warmtoken import _engine
@@ -36,15 +35,13 @@ class CachedRefreshToken(NamedTuple):
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
-class Replacing:
+class Replacing(NamedTuple):
     """Write the refresh token only where this one is still there, or there is none at all (None)."""
 
     found: CachedRefreshToken | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewTokens:
+class NewTokens(NamedTuple):
     """What one token reply brings into the cache; what it did not bring is None."""
 
     slot: Slot
@@ -178,7 +175,7 @@ class Vault:
         found = new.replacing.found if new.replacing is not None else None
         resealed = None if found is None else self._resealed(found)
         if resealed is not None:
-            self._write(replace(new, replacing=Replacing(resealed)))
+            self._write(new._replace(replacing=Replacing(resealed)))
         else:
             self._commit(lambda: [self._still_signed_in(new), *self._rest_operations(new)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from warmtoken import _engine
 from warmtoken.cache.lookup_keys import Owner, Slot
@@ -90,8 +90,7 @@ def open_cache(context: Context) -> Flow[None]:
         yield Call(context.cache.vault)
 
 
-@dataclass(frozen=True, slots=True)
-class Remember:
+class Remember(NamedTuple):
     """How a result read from the file is kept in memory, for the same request of the account that it is for.
 
     `view` opens the application's window on what is kept.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus
 
 from warmtoken.errors import ClientError
@@ -23,12 +22,11 @@ ASSERTION_LIFETIME = 300
 _Proof = tuple[dict[str, str], dict[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A registered application; `credential` is None for a public client. The repr shows no secret."""
+class Client(NamedTuple):
+    """A registered application; `credential`, whose repr shows no secret, is None for a public client."""
 
     client_id: str
-    credential: ClientCredential | None = field(default=None, repr=False)
+    credential: ClientCredential | None = None
 
 
 def authenticate(client: Client, metadata: ProviderMetadata, *, kind: AuthorityKind, now: float) -> _Proof:
