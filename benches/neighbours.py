@@ -14,7 +14,7 @@ from benches.baselines.msal_extensions_cache import MsalExtensions
 from benches.baselines.msal_python import MsalPython
 from benches.competitors import filled_msal, save_in_msal
 from benches.crowd import Users
-from benches.lookups import REVISITED, check
+from benches.lookups import REVISITED, check_hit
 from benches.markdown import duration
 from benches.ours import new_tokens
 from benches.population import AUTHORITY, CLIENT_ID, CROWD_LIFETIME, MISSING, SCOPES, own_token, user
@@ -71,8 +71,7 @@ def _ours_beside_a_writer(crowd: Users, rounds: int) -> dict[str, float]:
             (firsts if number % 2 else walks).append((time.perf_counter() - start) / len(asked))
             assert last.access_token == crowd.entry(numbers[len(asked) - 1]).access_token
         for number, call in zip(numbers, calls, strict=True):
-            acquire(*call)  # once a second a call looks whether the file is still the same
-            check(crowd, acquire(*call), number, "L1")
+            check_hit(crowd, acquire, call, number)
     return {"ours_beside_writer": statistics.median(walks), "ours_first_beside_writer": statistics.median(firsts)}
 
 

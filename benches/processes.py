@@ -13,7 +13,7 @@ from typing import Any
 
 from benches import plot
 from benches.crowd import Users
-from benches.lookups import REVISITED, check
+from benches.lookups import REVISITED, check_hit
 from benches.ours import new_tokens
 from benches.report import RESULTS, Report, is_quick, scratch
 from benches.separate import alone, processes
@@ -85,7 +85,7 @@ def hit(this: Round) -> float:
             now = time.perf_counter()
             assert last.access_token == expected[-1].access_token
         for number, call in zip(numbers, calls, strict=True):
-            check(this.crowd, acquire(*call), number, "L1")
+            check_hit(this.crowd, acquire, call, number)
     return rounds * len(calls) / (now - start)
 
 

@@ -41,6 +41,14 @@ cdef class Hit:
                 return False
         return True
 
+    cdef inline bint _outranks(self, Hit other) noexcept:
+        return self.witnesses is not None and other.witnesses is None
+
+    cdef inline bint _goes_before(self, Hit other) noexcept:
+        if other._outranks(self) or self._outranks(other):
+            return other._outranks(self)
+        return self.wall_deadline < other.wall_deadline
+
     cdef bint _is_for(self, Hit other):
         return self.asked_by(other.view, (<PyTupleObject *>other.scopes).ob_item, PyTuple_GET_SIZE(other.scopes),
                              other.account, other.variant)
@@ -146,18 +154,23 @@ cdef class Hits:
     cdef inline Way *_set_of(self, uint64_t signature) noexcept:
         return &self.ways[(signature & self.mask) * WAYS]
 
-    cdef int _insert(self, uint64_t signature, Hit hit) except -1:
-        if hit.weight > self.max_weight or self.epoch != self.store.epoch:
-            return 0
-        cdef Way *ways = self._set_of(signature)
+    cdef Way *_place_for(self, Way *ways, Hit hit) except? NULL:
         cdef Way *victim = &ways[0]
         cdef int i
         for i in range(WAYS):
             if ways[i].hit == NULL or (<Hit>ways[i].hit)._is_for(hit):
+                return &ways[i]
+            if (<Hit>ways[i].hit)._goes_before(<Hit>victim.hit):
                 victim = &ways[i]
-                break
-            if (<Hit>ways[i].hit).wall_deadline < (<Hit>victim.hit).wall_deadline:
-                victim = &ways[i]
+        # Who asks for what is not there must not push out what others are served from.
+        return NULL if (<Hit>victim.hit)._outranks(hit) else victim
+
+    cdef int _insert(self, uint64_t signature, Hit hit) except -1:
+        if hit.weight > self.max_weight or self.epoch != self.store.epoch:
+            return 0
+        cdef Way *victim = self._place_for(self._set_of(signature), hit)
+        if victim == NULL:
+            return 0
         self._drop(victim)
         while self.weight + hit.weight > self.max_weight and self.entries:
             self.hand = (self.hand + 1) % ((self.mask + 1) * WAYS)

@@ -309,6 +309,24 @@ def test_bytes_are_bounded(tmp_path: Path) -> None:
     assert rig.hits.weight <= 10_000
 
 
+def test_absences_push_out_no_results(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "tokens.mdb", entries=4)
+    for number in range(4):
+        rig.remember(number, variant=str(number))
+    for number in range(100):
+        rig.view.remember_absence(("a",), ALICE, f"absent {number}", "nothing", rig.store.newest)
+    assert [rig.view.lookup(("a",), ALICE, str(number)) for number in range(4)] == [0, 1, 2, 3]
+
+
+def test_results_push_out_absences_before_other_results(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "tokens.mdb", entries=4)
+    for number in range(3):
+        rig.view.remember_absence(("a",), ALICE, f"absent {number}", "nothing", rig.store.newest)
+    for number in range(4):
+        rig.remember(number, variant=str(number), until=FAR_MS - number)
+    assert [rig.view.lookup(("a",), ALICE, str(number)) for number in range(4)] == [0, 1, 2, 3]
+
+
 def test_the_same_request_takes_one_place(rig: Rig) -> None:
     for number in range(100):
         rig.remember(number)
