@@ -46,6 +46,7 @@ cdef extern from "<time.h>" nogil:
 
 cdef extern from "native.h" nogil:
     uint64_t wt_load_acquire(const uint64_t *word)
+    uint64_t wt_load_last(const uint64_t *word)
     int64_t wt_le32(const unsigned char *bytes)
     int64_t wt_le64(const unsigned char *bytes)
     int64_t wt_be64(const unsigned char *bytes)

@@ -13,3 +13,11 @@ def file_system(path):
     if wt_file_system(name, &kind) != 0:
         raise OSError(errno, os.strerror(errno), os.fspath(path))
     return kind
+
+
+cdef int _pause(int attempt) except -1:
+    import random
+    import time
+
+    time.sleep(min(0.02, 0.001 * 2**attempt) * (0.5 + random.random() / 2))
+    return 0

@@ -24,6 +24,12 @@
 
 static inline uint64_t wt_load_acquire(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 
+/* A load that comes after all loads before it, such as those of what the word guards. */
+static inline uint64_t wt_load_last(const uint64_t *word) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
 static inline int64_t wt_le64(const unsigned char *bytes) {
     uint64_t value = 0;
     for (int i = 7; i >= 0; i--) value = value << 8 | bytes[i];

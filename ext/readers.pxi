@@ -1,7 +1,7 @@
 # --- LMDB's table of readers -----------------------------------------------------------------------------------------
 
 cdef int _begin_read_slowly(Store store) except -1:
-    cdef int rc, dead, attempt, full = 0, recovered = 0
+    cdef int rc = MDB_SUCCESS, dead, attempt, full = 0, recovered = 0
     for attempt in range(8):
         store._stay_open()
         if store.reader != NULL:
@@ -11,8 +11,11 @@ cdef int _begin_read_slowly(Store store) except -1:
         else:
             rc = _borrow(store)
         if rc == MDB_SUCCESS:
-            return 0
-        if rc == MDB_MAP_RESIZED:
+            if _has_its_own_roots(store):
+                return 0
+            mdb_txn_reset(store.reader)
+            rc = MDB_CORRUPTED  # unless the next attempt says otherwise
+        elif rc == MDB_MAP_RESIZED:
             store._adopt_map_size()
         elif rc == MDB_READERS_FULL:
             mdb_reader_check(store.env, &dead)
@@ -23,6 +26,15 @@ cdef int _begin_read_slowly(Store store) except -1:
         else:
             break
     return _check(rc, f"reading {store.path}")
+
+
+cdef inline bint _has_its_own_roots(Store store) noexcept nogil:
+    # LMDB takes the newest id first, and then the roots from that id's meta page. In between two commits may come, and
+    # the roots be those of the second one: a commit that nobody may see yet, and nobody will where its writer dies now.
+    cdef uint64_t txnid = mdb_txn_id(store.reader)
+    if store.borrowed or store.meta == NULL:
+        return True
+    return wt_load_last(<const uint64_t *>(store.meta + (txnid & 1) * store.page_size + TXNID_AT)) == txnid
 
 
 cdef int _borrow(Store store) except -100:

@@ -324,7 +324,9 @@ cdef class Store:
     cdef inline int _begin_read(self) except -1:
         self._stay_open()
         if self.reader != NULL and mdb_txn_renew(self.reader) == MDB_SUCCESS:
-            return 0
+            if _has_its_own_roots(self):
+                return 0
+            mdb_txn_reset(self.reader)
         return _begin_read_slowly(self)
 
     cdef inline uint64_t _snapshot_id(self) noexcept nogil:
@@ -390,10 +392,3 @@ cdef class Store:
     def newest(self):
         """The newest transaction id that any process has written."""
         return self._newest()
-
-
-def _pause(attempt):
-    import random
-    import time
-
-    time.sleep(min(0.02, 0.001 * 2**attempt) * (0.5 + random.random() / 2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
+from struct import pack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from isolated.support import FileReader
 
 MAP = 1 << 26
+TXNID_AT = 144  # in a meta page of LMDB 0.9
 AB = frozenset("ab")
 A = frozenset("a")
 
@@ -54,6 +56,19 @@ def test_what_is_put_is_read_back_under_its_transaction(store: _engine.Store) ->
     assert applied == [True]
     assert _engine.read(store, _engine.NOTE, key(1)) == (txnid, b"value")
     assert store.newest == txnid
+
+
+def test_roots_of_another_transaction_than_the_snapshots_are_not_read(store: _engine.Store, path: Path) -> None:
+    # As a reader finds them who was held up between the two steps of LMDB's renewal, while others committed twice.
+    txnid, _ = put(store, (_engine.PUT, _engine.NOTE, key(1), b"value"))
+    at = (txnid & 1) * os.sysconf("SC_PAGE_SIZE") + TXNID_AT
+    with path.open("r+b", buffering=0) as file:
+        os.pwrite(file.fileno(), pack("<Q", txnid + 2), at)
+        with pytest.raises(CacheCorruptError):
+            _engine.read(store, _engine.NOTE, key(1))
+        assert all(reading is None for _, reading in _engine.readers(store))
+        os.pwrite(file.fileno(), pack("<Q", txnid), at)
+    assert _engine.read(store, _engine.NOTE, key(1)) == (txnid, b"value")
 
 
 def test_each_database_is_its_own(store: _engine.Store) -> None:
