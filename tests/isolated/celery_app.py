@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -17,7 +18,7 @@ tasks = Celery(
     backend=f"file://{QUEUE}/results",
     broker_transport_options={
         "data_folder_in": f"{QUEUE}/tasks",
-        "data_folder_out": f"{QUEUE}/tasks",
+        "data_folder_out": f"{QUEUE}/sent",
         "control_folder": f"{QUEUE}/control",
         "polling_interval": 0.05,
     },
@@ -35,6 +36,8 @@ def acquire(ahead: float) -> dict[str, Any]:
 
 def main(count: int, ahead: float) -> None:
     sent = [acquire.delay(ahead) for _ in range(count)]
+    for message in Path(QUEUE, "sent").iterdir():  # a worker that reads a message while it is being written ends
+        message.rename(Path(QUEUE, "tasks", message.name))
     print(json.dumps([result.get(timeout=90, interval=0.02) for result in sent]))
 
 

@@ -30,7 +30,7 @@ class Pool:
     """A running Celery worker."""
 
     def __init__(self, world: World, home: Path) -> None:
-        for name in ("state", "tasks", "control", "results"):
+        for name in ("state", "sent", "tasks", "control", "results"):
             (home / name).mkdir()
         self._environment = environment() | {
             "SERVER_ISSUER": world.idp.issuer,
