@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from warmtoken import Account, AuthenticationResult, ClientAssertion, ClientCertificate, ClientSecret
+from warmtoken import Account, AuthenticationResult, ClientAssertion, ClientCertificate, ClientSecret, TenantProfile
 from warmtoken.models import ResultMetadata, claims_of
 
 ALICE = Account("oid.tid", "login.example", "alice@example.test", "tid", "oid", "Alice", "authorization_code")
@@ -30,6 +30,16 @@ def result(**changes: Any) -> AuthenticationResult:
 def test_the_authorization_header_has_type_and_token() -> None:
     assert result().authorization_header() == "Bearer at-canary"
     assert result(token_type="pop").authorization_header() == "pop at-canary"
+
+
+def test_a_tenant_profile_decodes_its_claims_when_asked_and_shows_no_token() -> None:
+    token = jwt({"sub": "1", "canary": "canary"})
+    profile = TenantProfile("tid", "oid", True, token)
+    assert profile.id_token_claims == {"sub": "1", "canary": "canary"}
+    assert repr(profile) == "TenantProfile(tenant_id='tid', local_account_id='oid', is_home=True)"
+    assert pickle.loads(pickle.dumps(profile)) == profile
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        profile.is_home = False  # type: ignore[misc]
 
 
 def test_id_token_claims_are_decoded_anew_at_each_access() -> None:

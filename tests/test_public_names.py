@@ -13,7 +13,7 @@ from warmtoken import aio, errors, transport
 NAMES = {
     "PublicClientApplication", "ConfidentialClientApplication", "TokenCache", "Account", "AuthenticationResult",
     "ClientSecret", "ClientCertificate", "ClientAssertion", "WarmTokenError", "UiRequiredError", "ServiceError",
-    "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError",
+    "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "TenantProfile",
 }  # fmt: skip
 
 REQUIRED = inspect.Parameter.empty
@@ -31,6 +31,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "get_accounts": {"username": None},
         "get_account": {"home_account_id": REQUIRED},
         "remove_account": {"account": REQUIRED},
+        "get_tenant_profiles": {"account": REQUIRED},
         "acquire_token_silent": {"scopes": REQUIRED, **SILENT},
         "acquire_token_interactive": {
             "scopes": REQUIRED, "*login_hint": None, "*prompt": None, "*claims": None, "*open_browser": None,
@@ -44,6 +45,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "client_id": REQUIRED, "*credential": REQUIRED, "*authority": "https://login.microsoftonline.com/common",
         },
         "acquire_token_for_client": {"scopes": REQUIRED, "*force_refresh": False, "*claims": None},
+        "remove_tokens_for_client": {},
         "acquire_token_silent": {"scopes": REQUIRED, **SILENT},
     },
 }  # fmt: skip

@@ -19,6 +19,7 @@ from warmtoken.models import (
     ClientCertificate,
     ClientSecret,
     DeviceCode,
+    TenantProfile,
 )
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "ProtocolError",
     "PublicClientApplication",
     "ServiceError",
+    "TenantProfile",
     "ThrottledError",
     "TokenCache",
     "TransportError",

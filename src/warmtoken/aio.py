@@ -10,7 +10,7 @@ from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
 from warmtoken.default_transport import AsyncDefaultTransport
 from warmtoken.flows.async_driver import drive
 from warmtoken.flows.effects import Flow
-from warmtoken.models import Account, AuthenticationResult
+from warmtoken.models import Account, AuthenticationResult, TenantProfile
 from warmtoken.transport import AsyncTransport
 
 __all__ = ["ConfidentialClientApplication", "PublicClientApplication"]
@@ -19,13 +19,14 @@ _Token = Coroutine[Any, Any, AuthenticationResult]
 _Accounts = Coroutine[Any, Any, list[Account]]
 _Account = Coroutine[Any, Any, Account | None]
 _Nothing = Coroutine[Any, Any, None]
+_Profiles = Coroutine[Any, Any, list[TenantProfile]]
 
 
 async def _ready(result: AuthenticationResult) -> AuthenticationResult:
     return result
 
 
-class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, AsyncTransport]):
+class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, _Profiles, AsyncTransport]):
     _own_transport: AsyncDefaultTransport | None = None
     _transport: AsyncTransport
 
@@ -55,11 +56,13 @@ class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, AsyncTr
         await self.aclose()
 
 
-class PublicClientApplication(PublicClient[_Token, _Accounts, _Account, _Nothing, AsyncTransport], _Awaiting):
+class PublicClientApplication(
+    PublicClient[_Token, _Accounts, _Account, _Nothing, _Profiles, AsyncTransport], _Awaiting
+):
     """The asynchronous twin of `warmtoken.PublicClientApplication`: each method returns a coroutine."""
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[_Token, _Accounts, _Account, _Nothing, AsyncTransport], _Awaiting
+    ConfidentialClient[_Token, _Accounts, _Account, _Nothing, _Profiles, AsyncTransport], _Awaiting
 ):
     """The asynchronous twin of `warmtoken.ConfidentialClientApplication`: each method returns a coroutine."""

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
-from warmtoken.models import Account, AuthenticationResult
+from warmtoken.models import Account, AuthenticationResult, TenantProfile
 
 if TYPE_CHECKING:
     from warmtoken.default_transport import DefaultTransport
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from warmtoken.transport import Transport
 
 
-class _Blocking(ClientApplication[AuthenticationResult, list[Account], Account | None, None, "Transport"]):
+_Token = AuthenticationResult
+_Accounts = list[Account]
+_Account = Account | None
+_Profiles = list[TenantProfile]
+
+
+class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, "Transport"]):
     _own_transport: DefaultTransport | None = None
     _transport: Transport | None
 
@@ -49,13 +55,11 @@ class _Blocking(ClientApplication[AuthenticationResult, list[Account], Account |
         self.close()
 
 
-class PublicClientApplication(
-    PublicClient[AuthenticationResult, list[Account], Account | None, None, "Transport"], _Blocking
-):
+class PublicClientApplication(PublicClient[_Token, _Accounts, _Account, None, _Profiles, "Transport"], _Blocking):
     __doc__ = PublicClient.__doc__
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[AuthenticationResult, list[Account], Account | None, None, "Transport"], _Blocking
+    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, "Transport"], _Blocking
 ):
     __doc__ = ConfidentialClient.__doc__

@@ -29,10 +29,11 @@ TokenT = TypeVar("TokenT")
 AccountsT = TypeVar("AccountsT")
 AccountT = TypeVar("AccountT")
 NothingT = TypeVar("NothingT")
+ProfilesT = TypeVar("ProfilesT")
 TransportT = TypeVar("TransportT")
 
 
-class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, AccountT, NothingT, TransportT]):
+class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, AccountT, NothingT, ProfilesT, TransportT]):
     """One client at one authority, with its window on the cache. Making one costs no request and opens no file."""
 
     def __init__(
@@ -87,9 +88,10 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         return self._own
 
     def get_accounts(self, username: str | None = None) -> AccountsT:
-        """Return the accounts that signed in to this client, by username; `username` is compared without case.
+        """Return the accounts that are signed in to this client, by username; `username` is compared without case.
 
-        Raises CacheError where the cache cannot be opened.
+        Signed in is who has a refresh token (MSAL.NET's rule) or a usable access token: whom acquire_token_silent
+        can serve. Raises CacheError where the cache cannot be opened.
         """
         from warmtoken.flows.accounts import list_accounts
 
@@ -97,14 +99,14 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         return accounts
 
     def get_account(self, home_account_id: str) -> AccountT:
-        """Return the account with this id, or None."""
+        """Return the account with this id if it is signed in, else None; the id is compared without case."""
         from warmtoken.flows.accounts import find_account
 
         account: AccountT = self._run(find_account(self._context, home_account_id))
         return account
 
     def remove_account(self, account: Account) -> NothingT:
-        """Sign an account out of this client: delete its tokens in one commit, for all processes.
+        """Sign an account out of this client: delete its tokens in all tenants in one commit, for all processes.
 
         The user's session at the identity provider stays. Raises CacheError where the cache cannot be written.
         """
@@ -112,6 +114,17 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
 
         nothing: NothingT = self._run(remove_account(self._context, account))
         return nothing
+
+    def get_tenant_profiles(self, account: Account) -> ProfilesT:
+        """Return what each tenant that the account signed in to says of it, a list of TenantProfile, its own first.
+
+        There is one for each id token of this client (MSAL.NET's rule), so none without the scope `openid`. Raises
+        CacheError where the cache cannot be opened.
+        """
+        from warmtoken.flows.accounts import list_tenant_profiles
+
+        profiles: ProfilesT = self._run(list_tenant_profiles(self._context, account))
+        return profiles
 
     def _refuse(self, error: UiRequiredError) -> TokenT:
         def refuse() -> Flow[Any]:
@@ -160,7 +173,7 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         return token
 
 
-class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, TransportT]):
+class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, ProfilesT, TransportT]):
     """A program on its user's device: it cannot keep a secret, and its user signs in with a browser.
 
     `authority` is a URL: Microsoft Entra hosts get Entra's rules, any other issuer is discovered (OpenID Connect
@@ -273,7 +286,7 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Tran
 
 
 class ConfidentialClient(
-    ClientApplication[TokenT, AccountsT, AccountT, NothingT, TransportT], _engine.ClientHitPath[TokenT]
+    ClientApplication[TokenT, AccountsT, AccountT, NothingT, ProfilesT, TransportT], _engine.ClientHitPath[TokenT]
 ):
     """A service that can keep a credential; the other arguments are PublicClientApplication's."""
 
@@ -307,6 +320,17 @@ class ConfidentialClient(
         request = TokenRequest(scopes, None, None, tenant_id, force_refresh, claims, min_validity, correlation_id, keep)
         token: TokenT = self._run(acquire_for_client(self._context, request))
         return token
+
+    def remove_tokens_for_client(self) -> NothingT:
+        """Delete the client's own tokens, of all tenants, in one commit, for all processes; users' tokens stay.
+
+        The next acquire_token_for_client asks the provider (MSAL Python's method of this name). Raises CacheError
+        where the cache cannot be written.
+        """
+        from warmtoken.flows.accounts import remove_tokens_of_client
+
+        nothing: NothingT = self._run(remove_tokens_of_client(self._context))
+        return nothing
 
 
 def _check_client(client_id: object, credential: object, cache: object, client_capabilities: object) -> None:

@@ -50,6 +50,25 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantProfile:
+    """What one tenant says of a user, as `get_tenant_profiles()` lists it (MSAL.NET's TenantProfile).
+
+    `tenant_id` is "" where there are no tenants; `local_account_id` is the user's id in this tenant (`oid`, else
+    `sub`); `is_home` tells the user's own tenant from those that invited the user. The repr shows no token.
+    """
+
+    tenant_id: str
+    local_account_id: str
+    is_home: bool
+    id_token: str = field(repr=False)
+
+    @property
+    def id_token_claims(self) -> dict[str, Any]:
+        """The claims of the id token, decoded anew at each access."""
+        return claims_of(self.id_token)
+
+
+@dataclass(frozen=True, slots=True)
 class ResultMetadata:
     """How a result came about.
 

@@ -22,6 +22,8 @@ from warmtoken.cache.records import (
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 TIMES = st.integers(0, 2**40)
 KINDS: list[tuple[Any, Any, set[str]]] = [
+    (AccessTokenRecord, records.decode_access_token, {"cached_at", "expires_on", "refresh_on"}),
+    (IdTokenRecord, records.decode_id_token, set()),
     (RefreshTokenRecord, records.decode_refresh_token, {"last_modification_time"}),
     (AccountRecord, records.decode_account, set()),
     (AppRecord, records.decode_app, set()),

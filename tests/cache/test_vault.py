@@ -139,6 +139,29 @@ def test_all_of_an_account_goes_with_it_and_nothing_of_others(
     }  # fmt: skip
 
 
+def test_a_users_tokens_are_listed_whatever_their_realm(vault: Vault) -> None:
+    for realm in ("tenant-1", "tenant-2"):
+        slot, names = slot_of(realm=realm), ("user-1", "e", "client-1")
+        identity = IdTokenRecord(*names, realm, f"id of {realm}")
+        vault.save(NewTokens(slot, ("a",), access_token(slot, f"at of {realm}", ("a",)), id_token=identity))
+    vault.save(new_tokens("other's", user="user-2", identity="other's"))
+    owner = slot_of().owner
+    assert {token.secret for token in vault.access_tokens(owner)} == {"at of tenant-1", "at of tenant-2"}
+    assert {token.secret for token in vault.id_tokens(owner)} == {"id of tenant-1", "id of tenant-2"}
+
+
+def test_the_clients_own_tokens_go_in_one_commit_and_users_stay(vault: Vault) -> None:
+    for realm in ("tenant-1", "tenant-2"):
+        slot = slot_of(None, realm)
+        vault.save(NewTokens(slot, ("a",), access_token(slot, f"own, {realm}", ("a",))))
+    vault.save(new_tokens("user's"))
+    before = vault.newest
+    vault.remove_access_tokens(slot_of(None).owner)
+    assert vault.newest == before + 1
+    assert list(vault.access_tokens(slot_of(None).owner)) == []
+    assert secret_of(vault) == "user's"
+
+
 def test_accounts_are_listed_beyond_one_page(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vault_module, "_PAGE", 4)
     for n in range(11):

@@ -87,6 +87,31 @@ def test_a_wrong_secret_is_told_without_the_secret(world: World) -> None:
     assert "canary" not in f"{refused.value}{refused.value!r}{service.application!r}"
 
 
+def test_the_clients_tokens_are_removed_at_once_for_all_and_others_stay(world: World) -> None:
+    """MSAL Python: remove_tokens_for_client."""
+    user = world.sign_in(world.public("service2"))
+    world.idp.add_client("service2", "secret-2")
+    service, same_file = (world.confidential("service2", "secret-2", cache=world.new_cache()) for _ in range(2))
+    other = world.confidential()
+    theirs = other.acquire_token_for_client(SCOPE)
+    before = {service.acquire_token_for_client([scope]).access_token for scope in ("a/.default", "b/.default")}
+    for _ in range(3):
+        same_file.acquire_token_for_client(["a/.default"])
+    service.remove_tokens_for_client()
+    for client in (same_file, service):
+        after = client.acquire_token_for_client(["a/.default"])
+        assert after.access_token not in before
+    assert after.metadata.token_source == "cache"
+    assert other.acquire_token_for_client(SCOPE).access_token == theirs.access_token
+    assert service.acquire_token_silent(SCOPES, user.account).access_token == user.access_token
+
+
+def test_removing_tokens_of_a_client_that_has_none_changes_nothing(world: World) -> None:
+    service = world.confidential()
+    service.remove_tokens_for_client()
+    assert service.acquire_token_for_client(SCOPE).metadata.cache_refresh_reason == "no_cached_access_token"
+
+
 def test_a_plain_issuer_has_no_tenants(world: World) -> None:
     with pytest.raises(ValueError, match="tenant"):
         world.confidential().acquire_token_for_client(SCOPE, tenant_id="contoso.example")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,6 +17,7 @@ from warmtoken import (
     ClientError,
     PublicClientApplication,
     ServiceError,
+    TenantProfile,
     TokenCache,
     UiRequiredError,
 )
@@ -40,6 +42,7 @@ class Entra:
         self.requests: list[HttpRequest] = []
         self.refusal: dict[str, Any] | None = None
         self.uid = "oid-1"
+        self.oid = ""
         self.scope = "User.Read openid profile"
 
     def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
@@ -61,7 +64,7 @@ class Entra:
             "iss": f"https://login.microsoftonline.com/{tenant}/v2.0",
             "aud": "cli",
             "sub": f"pairwise-{tenant}",
-            "oid": self.uid,
+            "oid": self.oid or self.uid,
             "tid": tenant,
             "preferred_username": "alice@contoso.example",
             "iat": now,
@@ -155,6 +158,50 @@ def test_aliases_of_a_cloud_share_tokens_and_other_clouds_do_not(
     )
     with pytest.raises(UiRequiredError, match="no_tokens_found"):
         china.acquire_token_silent(SCOPES, signed_in.account)
+
+
+def test_accounts_are_served_and_removed_under_any_alias_of_the_cloud(
+    app: PublicClientApplication, cache: TokenCache, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    """MSAL.NET: accounts come with the host that the program configured; no host is looked up to know the aliases."""
+    alias = PublicClientApplication("cli", authority="https://sts.windows.net/common", cache=cache, transport=entra)
+    assert signed_in.account is not None
+    (account,) = alias.get_accounts()
+    assert account == replace(signed_in.account, environment="sts.windows.net")
+    assert alias.get_account(account.home_account_id.upper()) == account
+    assert alias.get_tenant_profiles(signed_in.account) == app.get_tenant_profiles(account)
+    assert app.acquire_token_silent(SCOPES, account).access_token == signed_in.access_token
+    assert app.get_accounts() == [signed_in.account]
+    app.remove_account(account)
+    assert app.get_accounts() == alias.get_accounts() == []
+    assert len(entra.requests) == 1
+
+
+def test_a_sign_out_is_one_of_all_tenants(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    """MSAL.NET: all environments and realms."""
+    app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=GUEST)
+    (account,) = app.get_accounts()
+    app.remove_account(account)
+    for tenant_id in (None, HOME, GUEST):
+        with pytest.raises(UiRequiredError, match="no_tokens_found"):
+            app.acquire_token_silent(SCOPES, account, tenant_id=tenant_id)
+    assert app.get_accounts() == app.get_tenant_profiles(account) == []
+    assert len(entra.requests) == 2
+
+
+def test_each_tenant_that_a_user_signed_in_to_has_a_profile_of_the_user(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    """MSAL.NET: one for each id token; the one of the tenant that the home account id names is at home."""
+    entra.oid = "oid-as-guest"
+    guest = app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=GUEST)
+    (account,) = app.get_accounts()
+    home_profile, guest_profile = app.get_tenant_profiles(account)
+    assert home_profile == TenantProfile(HOME, "oid-1", True, signed_in.id_token or "")
+    assert guest_profile == TenantProfile(GUEST, "oid-as-guest", False, guest.id_token or "")
+    assert guest_profile.id_token_claims["sub"] == f"pairwise-{GUEST}"
 
 
 def test_another_user_in_client_info_is_refused(

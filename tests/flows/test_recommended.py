@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.world import ALICE, BOB, SCOPES, Client, World
 
-from warmtoken import ClientError, ServiceError
+from warmtoken import ClientError, ServiceError, UiRequiredError
 from warmtoken.testing import UserAgent
 
 
@@ -45,6 +45,27 @@ def test_a_dead_sign_in_asks_the_same_user_again(world: World, app: Client) -> N
     assert "login_hint=alice%40example.test" in url
 
 
+def test_a_sign_in_that_was_found_dead_before_asks_the_same_user_again(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    world.idp.revoke_user(ALICE)
+    world.clock.advance(3600)
+    with pytest.raises(UiRequiredError, match="invalid_grant"):
+        app.acquire_token_silent(SCOPES, signed_in.account)
+    assert app.get_accounts() == []
+    browser = Asking()
+    assert app.acquire_token(SCOPES, open_browser=browser).account == signed_in.account
+    assert "login_hint=alice%40example.test" in browser.urls[0]
+
+
+def test_one_who_can_be_served_is_taken_where_another_cannot(world: World, app: Client) -> None:
+    world.idp.omit_refresh_token = True
+    world.sign_in(app, ALICE)
+    world.idp.omit_refresh_token = False
+    world.clock.advance(3600)
+    bob = world.sign_in(app, BOB)
+    assert app.acquire_token(SCOPES).account == bob.account
+
+
 def test_more_scopes_than_were_granted_ask_the_user(world: World, app: Client) -> None:
     world.sign_in(app, scopes=["orders.read"])
     browser = Asking()
@@ -81,7 +102,7 @@ def test_another_user_than_the_account_that_was_passed_is_refused(world: World, 
     with pytest.raises(ClientError) as refused:
         app.acquire_token(SCOPES, alice.account, open_browser=Asking(BOB))
     assert refused.value.code == "user_mismatch"
-    assert app.get_accounts() == [alice.account]
+    assert app.get_accounts() == []  # nothing of the other user, and the first one is signed out
 
 
 def test_a_failure_that_the_user_cannot_mend_does_not_ask(world: World, app: Client) -> None:

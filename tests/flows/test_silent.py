@@ -56,6 +56,48 @@ def test_a_hint_that_nobody_has_is_refused(world: World, app: Client) -> None:
     assert code_of(refused) == ("no_account_for_login_hint", "acquire_token_silent_failed")
 
 
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [
+        ({}, "user_null"),
+        ({"login_hint": "nobody@example.test"}, "no_account_for_login_hint"),
+        ({"login_hint": "shared@example.test"}, "multiple_accounts_for_login_hint"),
+    ],
+)
+def test_who_is_not_told_apart_is_told_with_the_callers_correlation_id(
+    world: World, app: Client, who: dict[str, str], code: str
+) -> None:
+    """MSAL.NET: three errors of one class (AcquireTokenSilentFailed), and no request is made for any."""
+    for user in (ALICE, BOB):
+        world.idp.set_user_claims(user, {"preferred_username": "shared@example.test"})
+        world.sign_in(app, user)
+    with pytest.raises(UiRequiredError) as refused:
+        app.acquire_token_silent(SCOPES, correlation_id="mine", **who)
+    assert code_of(refused) == (code, "acquire_token_silent_failed")
+    assert refused.value.correlation_id == "mine"
+    assert world.idp.counters.requests == {}
+
+
+@pytest.mark.parametrize("hint", ["", "  ", "\t"])
+def test_a_blank_hint_is_misuse_whoever_is_signed_in(world: World, app: Client, hint: str) -> None:
+    account = world.sign_in(app).account
+    for named in (None, account):
+        with pytest.raises(ValueError, match="expected login_hint to have something in it"):
+            app.acquire_token_silent(SCOPES, named, login_hint=hint)
+
+
+def test_a_hint_finds_who_can_be_served_where_another_of_that_name_cannot(world: World, app: Client) -> None:
+    """MSAL.NET: an account without tokens is none that a hint could mean."""
+    for user in (ALICE, BOB):
+        world.idp.set_user_claims(user, {"preferred_username": "shared@example.test"})
+    world.idp.omit_refresh_token = True
+    world.sign_in(app, ALICE)
+    world.idp.omit_refresh_token = False
+    world.clock.advance(3600)
+    bob = world.sign_in(app, BOB)
+    assert app.acquire_token_silent(SCOPES, login_hint="shared@example.test").account == bob.account
+
+
 def test_a_hint_that_two_users_have_is_refused(world: World, app: Client) -> None:
     for user in (ALICE, BOB):
         world.idp.set_user_claims(user, {"preferred_username": "shared@example.test"})

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from idp.provider import Provider
 
     from integration.worlds import Exchange, World
-    from warmtoken import AuthenticationResult, TokenCache
+    from warmtoken import Account, AuthenticationResult, TokenCache
     from warmtoken.testing import Clock
 
 READ, WRITE = "api://orders/orders.read", "api://orders/orders.write"
@@ -28,6 +28,7 @@ class Program:
     clock: Clock
     browser: Browser
     app: Any
+    account: Account | None = None
 
     @property
     def exchanges(self) -> list[Exchange]:
@@ -39,11 +40,12 @@ class Program:
             list(scopes or (READ,)), prompt=prompt, open_browser=self.browser, timeout=30
         )
         result: AuthenticationResult = self.world.run(call)
+        self.account = result.account
         return result
 
     def silent(self, *scopes: str, **options: Any) -> AuthenticationResult:
-        """Acquire a token silently for the one account there is."""
-        (account,) = self.world.run(self.app.get_accounts())
+        """Acquire a token silently for the one account there is, or for the one that was signed in last."""
+        (account,) = self.world.run(self.app.get_accounts()) or [self.account]
         result: AuthenticationResult = self.world.run(
             self.app.acquire_token_silent(list(scopes or (READ,)), account, **options)
         )

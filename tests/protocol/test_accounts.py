@@ -34,6 +34,29 @@ def test_client_info_of_another_issuer_does_not_count():
     assert account_from(reply(CLIENT_INFO), CLAIMS, ISSUER, source="x").home_account_id == "s"
 
 
+def test_a_user_of_b2c_is_named_with_the_user_flow_and_the_tenant_that_was_asked():
+    """MSAL.NET: the id is `{oid}-{flow}.{tid}`; B2C's id tokens need not say the tenant."""
+    authority = parse_authority("https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_susi")
+    claims = {"sub": "s", "name": "Ada", "emails": ["ada@example.test"]}
+    account = account_from(reply({"uid": "o-b2c_1_susi", "utid": "home"}), claims, authority, source="x")
+    assert (account.home_account_id, account.tenant_id) == ("o-b2c_1_susi.home", "contoso.onmicrosoft.com")
+    assert account_from(reply(), {**claims, "tid": "t"}, authority, source="x").tenant_id == "t"
+
+
+@pytest.mark.parametrize("url", ["https://contoso.ciamlogin.com", "https://dsts.core.test/dstsv2/home"])
+def test_client_info_counts_where_entras_dialect_is_spoken(url):
+    account = account_from(reply(CLIENT_INFO), CLAIMS, parse_authority(url), source="x")
+    assert (account.home_account_id, account.tenant_id) == ("u.home", "guest")
+
+
+def test_a_user_of_ad_fs_is_named_by_sub_and_has_no_tenant():
+    authority = parse_authority("https://fs.contoso.test/adfs")
+    account = account_from(
+        reply(CLIENT_INFO), {"sub": "s", "tid": "t", "upn": "ada@contoso.test"}, authority, source="x"
+    )
+    assert (account.home_account_id, account.tenant_id, account.username) == ("s", "", "ada@contoso.test")
+
+
 @pytest.mark.parametrize(
     "client_info", [None, {}, {"uid": "u"}, {"utid": "t"}, {"uid": "", "utid": "t"}, {"uid": 1, "utid": 2}]
 )

@@ -11,6 +11,14 @@ from warmtoken.protocol.authority import CLOUDS, MAX_URL, Authority, parse_autho
 MSA_TENANT = "9188040d-6c67-4c5b-b112-36a304b66dad"
 COMMON = parse_authority("https://login.microsoftonline.com/common")
 ISSUER = parse_authority("https://idp.example.test/realms/one")
+GUID = "0f0e0d0c-1111-4c40-97bc-f7a23c703084"
+OTHER_GUID = "3a7e1d2c-2222-4c40-97bc-f7a23c703084"
+B2C = parse_authority("https://contoso.b2clogin.com/tfp/contoso.onmicrosoft.com/b2c_1_susi")
+B2C_BY_ID = parse_authority(f"https://contoso.b2clogin.com/{GUID}/b2c_1_susi")
+CIAM = parse_authority("https://contoso.ciamlogin.com")
+DSTS = parse_authority(f"https://dsts.core.test/dstsv2/{GUID}")
+DSTS_COMMON = parse_authority("https://dsts.core.test/dstsv2/common")
+ADFS = parse_authority("https://fs.contoso.test/adfs")
 
 
 @pytest.mark.parametrize(
@@ -75,10 +83,126 @@ ISSUER = parse_authority("https://idp.example.test/realms/one")
             Authority("oidc", "http://localhost", "localhost", "", "http://localhost"),
             id="localhost",
         ),
+        pytest.param(
+            "https://Contoso.B2CLogin.com/TFP/Contoso.onmicrosoft.com/B2C_1_Susi/v2.0/",
+            Authority(
+                "b2c",
+                "https://contoso.b2clogin.com/tfp/contoso.onmicrosoft.com/b2c_1_susi",
+                "contoso.b2clogin.com",
+                "contoso.onmicrosoft.com",
+                "https://contoso.b2clogin.com/tfp/contoso.onmicrosoft.com/b2c_1_susi",
+            ),
+            id="b2c with tfp, in capitals, version",
+        ),
+        pytest.param(
+            "https://contoso.b2clogin.cn/contoso.partner.onmschina.cn/b2c_1_susi",
+            Authority(
+                "b2c",
+                "https://contoso.b2clogin.cn/contoso.partner.onmschina.cn/b2c_1_susi",
+                "contoso.b2clogin.cn",
+                "contoso.partner.onmschina.cn",
+                "https://contoso.b2clogin.cn/tfp/contoso.partner.onmschina.cn/b2c_1_susi",
+            ),
+            id="b2c without tfp, the same name in the cache",
+        ),
+        pytest.param(
+            f"https://login.contoso.test:8443/tfp/{GUID}/B2C_1A_Signup-Signin",
+            Authority(
+                "b2c",
+                f"https://login.contoso.test:8443/tfp/{GUID}/b2c_1a_signup-signin",
+                "login.contoso.test:8443",
+                GUID,
+                f"https://login.contoso.test:8443/tfp/{GUID}/b2c_1a_signup-signin",
+            ),
+            id="b2c on a host of the tenant's",
+        ),
+        pytest.param(
+            "https://Contoso.ciamlogin.com/",
+            Authority(
+                "ciam",
+                "https://contoso.ciamlogin.com/contoso.onmicrosoft.com",
+                "contoso.ciamlogin.com",
+                "contoso.onmicrosoft.com",
+                "contoso.ciamlogin.com",
+            ),
+            id="ciam by its host alone",
+        ),
+        pytest.param(
+            f"https://contoso.ciamlogin.com/{GUID}/v2.0",
+            Authority(
+                "ciam",
+                f"https://contoso.ciamlogin.com/{GUID}",
+                "contoso.ciamlogin.com",
+                GUID,
+                "contoso.ciamlogin.com",
+            ),
+            id="ciam with a tenant",
+        ),
+        pytest.param(
+            f"https://{GUID}.ciamlogin.com",
+            Authority(
+                "ciam",
+                f"https://{GUID}.ciamlogin.com/{GUID}",
+                f"{GUID}.ciamlogin.com",
+                GUID,
+                f"{GUID}.ciamlogin.com",
+            ),
+            id="ciam by a host that is the tenant's id",
+        ),
+        pytest.param(
+            f"https://region-dsts.dsts.core.test/dstsv2/{GUID.upper()}/",
+            Authority(
+                "dsts",
+                f"https://region-dsts.dsts.core.test/dstsv2/{GUID}",
+                "region-dsts.dsts.core.test",
+                GUID,
+                "region-dsts.dsts.core.test",
+            ),
+            id="dsts",
+        ),
+        pytest.param(
+            "https://fs.contoso.test/adfs/",
+            Authority("adfs", "https://fs.contoso.test/adfs", "fs.contoso.test", "", "https://fs.contoso.test/adfs"),
+            id="adfs",
+        ),
     ],
 )
 def test_good_authorities(url, expected):
     assert parse_authority(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://idp.example.test/adfs/realm",
+        "https://idp.example.test/ADFS",
+        "https://idp.example.test/realms/adfs",
+        "https://idp.example.test/tfp",
+        "https://idp.example.test/tfp/tenant",
+        "https://idp.example.test/tfp/tenant/flow/more",
+        "https://idp.example.test/tfp/tenant/a.flow",
+        "https://idp.example.test/tfp2/tenant/flow",
+        "https://idp.example.test/x/tfp/tenant/flow",
+        "https://idp.example.test/dstsv2",
+        "https://idp.example.test/dstsv2/a/b",
+        "https://idp.example.test/contoso.onmicrosoft.com/b2c_1_susi",
+        "https://b2clogin.com/tenant/flow",
+        "https://ciamlogin.com/tenant",
+        "https://evilb2clogin.com/tenant/flow",
+        "https://evilciamlogin.com/tenant",
+        "https://contoso.b2clogin.com.evil.test/tenant/flow",
+        "https://contoso.ciamlogin.com.evil.test/tenant",
+        "https://login.microsoftonline.com.evil.test/common",
+        "https://login.unknown-cloud.test/common",
+    ],
+)
+def test_what_only_looks_like_a_service_of_microsoft_is_a_plain_issuer(url):
+    """A host is B2C's or External ID's by its exact suffix, Entra's by its whole name; none is asked over the net."""
+    authority = parse_authority(url)
+    assert (authority.kind, authority.url, authority.tenant) == ("oidc", url, "")
+    assert (authority.takes_tenants, authority.is_tenantless, authority.speaks_entra) == (False, False, False)
+    assert authority.issuer_template == url
+    assert authority.names_issuer(url)
 
 
 @pytest.mark.parametrize("cloud", CLOUDS, ids=lambda cloud: cloud.hosts[0])
@@ -157,6 +281,27 @@ HOSTILE = [
     "https://login.microsoftonline.com/a..b",
     "https://login.microsoftonline.com/a;b",
     "https://login.microsoftonline.com/{tenant}",
+    "https://login.microsoftonline.com/tfp/tenant/b2c_1_susi",
+    "https://login.microsoftonline.com/dstsv2/tenant",
+    "https://contoso.b2clogin.com",
+    "https://contoso.b2clogin.com/tenant",
+    "https://contoso.b2clogin.com/tfp/tenant",
+    "https://contoso.b2clogin.com/tenant/flow/more",
+    "https://contoso.b2clogin.com/x/tenant/flow",
+    "https://contoso.b2clogin.com/a..b/flow",
+    "https://contoso.b2clogin.com/tenant/fl;ow",
+    "https://contoso.b2clogin.com/tenant/v2.0",
+    "https://contoso.b2clogin.com:8443/tenant/flow",
+    "http://contoso.b2clogin.com/tenant/flow",
+    "https://contoso.ciamlogin.com/tenant/more",
+    "https://contoso.ciamlogin.com/v2.0",
+    "https://contoso.ciamlogin.com/a..b",
+    "https://contoso.ciamlogin.com:8443/tenant",
+    "https://contoso..ciamlogin.com/",
+    "https://.ciamlogin.com/",
+    "https://user@contoso.ciamlogin.com/",
+    "https://idp.example.test/tfp/../tfp/tenant/flow",
+    "https://idp.example.test/tfp%2ftenant/flow",
 ]
 
 
@@ -189,6 +334,99 @@ def test_a_password_is_not_shown():
 def test_wrong_types(url):
     with pytest.raises(TypeError, match="expected an authority as a string"):
         parse_authority(url)
+
+
+@pytest.mark.parametrize(
+    ("authority", "url"),
+    [
+        (B2C, "https://contoso.b2clogin.com/tfp/contoso.onmicrosoft.com/b2c_1_susi/v2.0/.well-known/"),
+        (B2C_BY_ID, f"https://contoso.b2clogin.com/{GUID}/b2c_1_susi/v2.0/.well-known/"),
+        (CIAM, "https://contoso.ciamlogin.com/contoso.onmicrosoft.com/v2.0/.well-known/"),
+        (DSTS, f"https://dsts.core.test/dstsv2/{GUID}/v2.0/.well-known/"),
+        (ADFS, "https://fs.contoso.test/adfs/.well-known/"),
+    ],
+    ids=lambda value: getattr(value, "kind", None),
+)
+def test_metadata_urls_of_each_kind(authority, url):
+    assert authority.metadata_url == url + "openid-configuration"
+
+
+@pytest.mark.parametrize(
+    ("authority", "issuer"),
+    [
+        pytest.param(B2C, f"https://contoso.b2clogin.com/{GUID}/v2.0/", id="b2c"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com/tfp/{GUID}/b2c_1_susi/v2.0/", id="b2c with its flow"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com/tfp/{GUID}/B2C_1_susi/v2.0/", id="b2c, flow in capitals"),
+        pytest.param(B2C_BY_ID, f"https://contoso.b2clogin.com/{GUID}/v2.0/", id="b2c by its id"),
+        pytest.param(ADFS, "https://fs.contoso.test/adfs", id="adfs"),
+    ],
+)
+def test_issuers_that_metadata_may_name(authority, issuer):
+    assert authority.names_issuer(issuer)
+
+
+@pytest.mark.parametrize(
+    ("authority", "issuer"),
+    [
+        pytest.param(B2C, f"https://evil.b2clogin.com/{GUID}/v2.0/", id="b2c of another tenant's host"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com.evil.test/{GUID}/v2.0/", id="b2c of a host that begins so"),
+        pytest.param(B2C, f"http://contoso.b2clogin.com/{GUID}/v2.0/", id="b2c without TLS"),
+        pytest.param(B2C, f"https://contosoxb2clogin.com/{GUID}/v2.0/", id="b2c, any character for a dot"),
+        pytest.param(B2C, "https://contoso.b2clogin.com/contoso.onmicrosoft.com/v2.0/", id="b2c, no id"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com/tfp/{GUID}/b2c_1_edit/v2.0/", id="b2c, another flow"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com/{GUID}/b2c_1_susi/v2.0/", id="b2c, a flow without tfp"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com/tfp/{GUID}/v2.0/", id="b2c, tfp without a flow"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com/{GUID}/v2.0/x", id="b2c, a longer path"),
+        pytest.param(B2C, f"https://contoso.b2clogin.com/{GUID}/v2.0/\n", id="b2c, a line break"),
+        pytest.param(B2C, B2C.url, id="b2c, its URL"),
+        pytest.param(B2C, None, id="b2c, none"),
+        pytest.param(B2C, [f"https://contoso.b2clogin.com/{GUID}/v2.0/"], id="b2c, a list"),
+        pytest.param(B2C_BY_ID, f"https://contoso.b2clogin.com/{OTHER_GUID}/v2.0/", id="b2c, another tenant's id"),
+        pytest.param(ADFS, "http://fs.contoso.test/adfs/services/trust", id="adfs, its access tokens' issuer"),
+        pytest.param(ADFS, "https://fs.contoso.test", id="adfs, its host"),
+        pytest.param(ISSUER, f"https://{GUID}.ciamlogin.com/{GUID}/v2.0", id="ciam behind a host of its own"),
+        pytest.param(ISSUER, "https://login.microsoftonline.com/realms/v2.0", id="a known host"),
+        pytest.param(ISSUER, "https://idp.example.test/realms/two", id="the same host"),
+    ],
+)
+def test_issuers_that_metadata_may_not_name(authority, issuer):
+    """MSAL takes any issuer on the same host, and on any known host; a mix-up of two issuers would go unseen."""
+    assert not authority.names_issuer(issuer)
+
+
+def test_the_issuer_of_external_id_names_the_tenants_id_twice():
+    assert CIAM.issuer_template == "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0"
+
+
+@pytest.mark.parametrize(
+    ("url", "account_type"),
+    [
+        (COMMON.url, "MSSTS"),
+        (B2C.url, "MSSTS"),
+        (CIAM.url, "MSSTS"),
+        (DSTS.url, "MSSTS"),
+        (ADFS.url, "ADFS"),
+        (ISSUER.url, "OIDC"),
+    ],
+)
+def test_accounts_are_called_as_in_msals_cache(url, account_type):
+    assert parse_authority(url).account_type == account_type
+
+
+@pytest.mark.parametrize("cloud", CLOUDS, ids=lambda cloud: cloud.hosts[0])
+def test_accounts_under_any_alias_of_a_cloud_are_its_own_and_no_others(cloud):
+    for host in cloud.hosts:
+        authority = parse_authority(f"https://{host}/t")
+        for other in CLOUDS:
+            for environment in other.hosts:
+                assert authority.issues_for(environment.upper()) is (other is cloud)
+
+
+@pytest.mark.parametrize("authority", [B2C, CIAM, DSTS, ADFS, ISSUER], ids=lambda authority: authority.kind)
+def test_where_there_are_no_aliases_accounts_belong_to_their_host(authority):
+    assert authority.issues_for(authority.environment.upper())
+    assert not authority.issues_for("login.microsoftonline.com")
+    assert not authority.issues_for(f"evil-{authority.environment}")
 
 
 def test_metadata_urls():
@@ -242,6 +480,34 @@ def test_request_authority(configured, home_account_id, tenant_id, expected):
     assert request_authority(authority, home_account_id, tenant_id) == authority.with_tenant(expected)
 
 
+@pytest.mark.parametrize(
+    ("configured", "home_account_id", "tenant_id", "expected"),
+    [
+        pytest.param(CIAM, f"u.{GUID}", None, CIAM.url, id="ciam stays"),
+        pytest.param(CIAM, f"u.{GUID}", OTHER_GUID, f"https://contoso.ciamlogin.com/{OTHER_GUID}", id="ciam, override"),
+        pytest.param(CIAM, f"u.{GUID}", "common", CIAM.url, id="ciam, override with common is ignored"),
+        pytest.param(DSTS_COMMON, f"u.{GUID}", None, DSTS.url, id="dsts, common becomes the home tenant"),
+        pytest.param(DSTS, f"u.{OTHER_GUID}", None, DSTS.url, id="dsts, a named tenant stays"),
+        pytest.param(DSTS, None, OTHER_GUID, f"https://dsts.core.test/dstsv2/{OTHER_GUID}", id="dsts, override"),
+        pytest.param(DSTS, f"u.{GUID}", "organizations", DSTS.url, id="dsts, override with organizations is ignored"),
+        pytest.param(B2C, f"u-b2c_1_susi.{GUID}", None, B2C.url, id="b2c stays"),
+        pytest.param(B2C, f"u-b2c_1_susi.{GUID}", "Contoso.onmicrosoft.com", B2C.url, id="b2c, its own tenant"),
+        pytest.param(ADFS, "alice.contoso.test", None, ADFS.url, id="adfs stays"),
+    ],
+)
+def test_request_authority_of_each_kind(configured, home_account_id, tenant_id, expected):
+    """MSAL.NET: B2C and AD FS keep the authority that was configured; the others change the tenant in the path."""
+    assert request_authority(configured, home_account_id, tenant_id) == parse_authority(expected)
+
+
+@pytest.mark.parametrize("authority", [B2C, ADFS, ISSUER], ids=lambda authority: authority.kind)
+@pytest.mark.parametrize("tenant_id", [OTHER_GUID, "common"])
+def test_a_tenant_that_would_be_ignored_is_refused(authority, tenant_id):
+    """MSAL.NET ignores it, and the caller gets another tenant's token than the one asked for."""
+    with pytest.raises(ValueError, match="expected no tenant"):
+        request_authority(authority, None, tenant_id)
+
+
 def test_request_authority_of_an_issuer():
     assert request_authority(ISSUER, "u.home", None) is ISSUER
     with pytest.raises(ValueError, match="no Microsoft Entra authority"):
@@ -253,7 +519,14 @@ def test_request_authority_refuses_an_empty_override():
         request_authority(COMMON, "u.home", "")
 
 
-@given(st.text() | st.from_regex(r"https?://[^\n]*", fullmatch=True))
+_HOSTS = st.sampled_from(["x.b2clogin.com", "x.ciamlogin.com", "login.windows.net", "idp.test", "127.0.0.1:9400"])
+_PATHS = st.lists(
+    st.sampled_from(["tfp", "adfs", "dstsv2", "common", "v2.0", "T.test", "B2C_1_x", GUID, ""]), max_size=5
+)
+_LIKELY = st.builds(lambda host, path: "https://" + "/".join([host, *path]), _HOSTS, _PATHS)
+
+
+@given(_LIKELY | st.text() | st.from_regex(r"https?://[^\n]*", fullmatch=True))
 def test_what_is_accepted_is_canonical(url):
     try:
         authority = parse_authority(url)

@@ -68,6 +68,10 @@ def test_public_client():
         pytest.param("oidc", ("private_key_jwt",), False, id="neither"),
         pytest.param("entra", (), False, id="entra"),
         pytest.param("entra", ("client_secret_basic",), False, id="entra whatever it says"),
+        pytest.param("b2c", ("client_secret_post", "client_secret_basic"), False, id="b2c whatever it says"),
+        pytest.param("ciam", (), False, id="ciam"),
+        pytest.param("dsts", (), False, id="dsts"),
+        pytest.param("adfs", ("client_secret_post", "client_secret_basic"), True, id="adfs"),
     ],
 )
 def test_where_the_secret_goes(kind, methods, basic):
@@ -120,6 +124,24 @@ def test_certificate(key, kind, audience, password):
     assert len(token.claims.pop("jti")) == 36
     now = int(NOW)
     assert token.claims == {"iss": "app", "sub": "app", "aud": audience, "iat": now, "nbf": now, "exp": now + 300}
+
+
+@pytest.mark.parametrize("kind", ["dsts", "adfs"])
+def test_where_pss_is_not_known_an_rsa_key_signs_the_older_way(kind):
+    """MSAL.NET: RS256 and the SHA-1 thumbprint at AD FS and dSTS; Entra, B2C and External ID take PS256."""
+    key = rsa.generate_private_key(65537, 2048)
+    certificate = certificate_of(key)
+    credential = ClientCertificate(certificate.public_bytes(Encoding.PEM) + key_pem(key))
+    _, fields = prove(credential, kind=kind)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    token = jwt.decode(fields["client_assertion"], RSAKey.import_key(public), algorithms=["RS256"])
+    digest = hashlib.sha1(certificate.public_bytes(Encoding.DER)).digest()
+    assert token.header == {
+        "typ": "JWT", "alg": "RS256", "x5t": base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    }  # fmt: skip
+    assert token.claims["aud"] == METADATA.token_endpoint
+    for other in ("entra", "b2c", "ciam"):
+        assert _header(prove(credential, kind=other)).keys() == {"typ", "alg", "x5t#S256"}
 
 
 def test_the_key_may_stand_before_the_certificate(key):

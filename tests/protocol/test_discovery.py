@@ -66,6 +66,23 @@ def test_another_issuer_is_refused(issuer):
     assert (caught.value.code, caught.value.correlation_id) == ("issuer_mismatch", "c")
 
 
+def test_a_user_flow_of_b2c_names_its_issuer():
+    authority = parse_authority("https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_susi")
+    issuer = "https://contoso.b2clogin.com/0f0e0d0c-1111-4c40-97bc-f7a23c703084/v2.0/"
+    assert parse_metadata(authority, reply(issuer=issuer)).issuer == issuer
+    with pytest.raises(
+        ProtocolError, match=r"expected issuer https://contoso.b2clogin.com/\{tenantid\}/v2.0/"
+    ) as caught:
+        parse_metadata(authority, reply(issuer=authority.url))
+    assert caught.value.code == "issuer_mismatch"
+
+
+def test_ad_fs_is_discovered_and_its_issuer_is_its_url():
+    authority = parse_authority("https://fs.contoso.test/adfs")
+    assert discovery_request(authority).url == "https://fs.contoso.test/adfs/.well-known/openid-configuration"
+    assert parse_metadata(authority, reply(issuer=authority.url)).issuer == authority.url
+
+
 @pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint"])
 @pytest.mark.parametrize("value", [..., None])
 def test_missing_endpoints(name, value):
@@ -160,9 +177,31 @@ def test_the_issuer_of_another_cloud():
     assert metadata.issuer == "https://login.microsoftonline.us/{tenantid}/v2.0"
 
 
-def test_entra_metadata_of_an_issuer_is_misuse():
+@pytest.mark.parametrize(
+    ("url", "issuer"),
+    [
+        (
+            "https://contoso.ciamlogin.com/contoso.onmicrosoft.com",
+            "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0",
+        ),
+        ("https://dsts.core.test/dstsv2/common", "https://dsts.core.test/dstsv2/common"),
+    ],
+    ids=["ciam", "dsts"],
+)
+def test_external_id_and_dsts_need_no_request(url, issuer):
+    metadata = entra_metadata(parse_authority(url))
+    assert metadata.issuer == issuer
+    assert metadata.authorization_endpoint == f"{url}/oauth2/v2.0/authorize"
+    assert metadata.token_endpoint == f"{url}/oauth2/v2.0/token"
+    assert metadata.device_authorization_endpoint == f"{url}/oauth2/v2.0/devicecode"
+
+
+@pytest.mark.parametrize(
+    "url", [ISSUER, "https://fs.contoso.test/adfs", "https://contoso.b2clogin.com/contoso.test/b2c_1_susi"]
+)
+def test_endpoints_that_do_not_follow_from_the_url_are_not_made_up(url):
     with pytest.raises(ValueError, match="expected a Microsoft Entra authority"):
-        entra_metadata(AUTHORITY)
+        entra_metadata(parse_authority(url))
 
 
 def test_request():

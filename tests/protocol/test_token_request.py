@@ -33,14 +33,22 @@ def entra(credential=None):
     return RequestContext(authority, entra_metadata(authority), Client("app", credential), "c-1", 0)
 
 
-def oidc(credential=None, **metadata):
+def oidc(credential=None, url=ISSUER, **metadata):
     endpoints = {
         "authorization_endpoint": f"{ISSUER}/authorize",
         "token_endpoint": f"{ISSUER}/token",
         "device_authorization_endpoint": f"{ISSUER}/device",
     }
     provider = ProviderMetadata(ISSUER, **{**endpoints, **metadata})
-    return RequestContext(parse_authority(ISSUER), provider, Client("app", credential), "c-1", 0)
+    return RequestContext(parse_authority(url), provider, Client("app", credential), "c-1", 0)
+
+
+B2C, CIAM, DSTS = (
+    "https://contoso.b2clogin.com/tfp/contoso.test/b2c_1_susi",
+    "https://contoso.ciamlogin.com",
+    "https://dsts.core.test/dstsv2/t",
+)
+ADFS = "https://fs.contoso.test/adfs"
 
 
 def form(request):
@@ -86,13 +94,20 @@ def test_fields_at_entra(build, expected):
 
 
 @pytest.mark.parametrize(("build", "expected"), REQUESTS)
-def test_fields_at_another_issuer(build, expected):
+@pytest.mark.parametrize("url", [B2C, CIAM, DSTS], ids=["b2c", "ciam", "dsts"])
+def test_b2c_external_id_and_dsts_speak_entras_dialect(url, build, expected):
+    assert form(build(oidc(url=url))) == {"client_id": "app", **expected}
+
+
+@pytest.mark.parametrize(("build", "expected"), REQUESTS)
+@pytest.mark.parametrize("url", [ISSUER, ADFS], ids=["oidc", "adfs"])
+def test_fields_at_another_issuer(url, build, expected):
     sent = {name: value for name, value in expected.items() if name != "client_info"}
     if sent.get("grant_type") == "authorization_code":
         del sent["scope"]
     if sent.get("grant_type") == "refresh_token":
         sent["scope"] = "A b+c openid"  # what may not have been granted is not asked for
-    assert form(build(oidc())) == {"client_id": "app", **sent}
+    assert form(build(oidc(url=url))) == {"client_id": "app", **sent}
 
 
 @pytest.mark.parametrize(("build", "expected"), REQUESTS)
@@ -265,6 +280,8 @@ def test_scopes_of_a_sign_in(supported, typed, expected):
         pytest.param(oidc(), "login", "login", id="the caller's prompt wins"),
         pytest.param(oidc(scopes=("openid",)), None, None, id="no offline_access, no prompt"),
         pytest.param(entra(), None, None, id="Entra needs none"),
+        pytest.param(oidc(url=B2C), None, None, id="B2C needs none"),
+        pytest.param(oidc(url=ADFS), None, None, id="AD FS knows none"),
     ],
 )
 def test_prompt_of_a_sign_in(context, prompt, expected):

@@ -100,6 +100,18 @@ def encode(record: Record) -> bytes:
     return join_fields(record, PADDING)
 
 
+def decode_access_token(plain: bytes) -> AccessTokenRecord:
+    """Return the access token in a record's plaintext, which has been verified."""
+    user, environment, client, realm, target, secret, cached, expires, refresh, *rest = split_fields(plain)
+    times = int(cached), int(expires), int(refresh)
+    return AccessTokenRecord(user, environment, client, realm, target, secret, *times, *rest[:5])
+
+
+def decode_id_token(plain: bytes) -> IdTokenRecord:
+    """Return the id token in a record's plaintext, which has been verified."""
+    return IdTokenRecord(*split_fields(plain)[:6])
+
+
 def decode_refresh_token(plain: bytes) -> RefreshTokenRecord:
     """Return the refresh token in a record's plaintext, which has been verified."""
     user, environment, client, secret, target, family, modified, *rest = split_fields(plain)

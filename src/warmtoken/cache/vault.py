@@ -107,6 +107,24 @@ class Vault:
             self.found += 1
         return found
 
+    def access_tokens(self, owner: Owner) -> Iterator[AccessTokenRecord]:
+        """Return all access tokens of an owner, usable or not."""
+        for key, value in self._scan(_engine.ACCESS, self.keys.partition(owner)):
+            plain = self._sealer.unseal(RecordType.ACCESS_TOKEN, key, value)
+            if plain is not None:
+                yield records.decode_access_token(plain)
+
+    def remove_access_tokens(self, owner: Owner) -> None:
+        """Delete all access tokens of an owner, in one transaction."""
+        self.shared.commit([(_engine.DELETE_TOKENS, _engine.ACCESS, self.keys.partition(owner))])
+
+    def id_tokens(self, owner: Owner) -> Iterator[IdTokenRecord]:
+        """Return one user's id tokens, one for each realm."""
+        for key, value in self._scan(_engine.IDENTITY, self.keys.partition(owner)):
+            plain = self._sealer.unseal(RecordType.ID_TOKEN, key, value)
+            if plain is not None:
+                yield records.decode_id_token(plain)
+
     def nothing_for(self, slot: Slot, scopes: tuple[str, ...]) -> int:
         """Return a transaction as of which no token serves a request and its user has no refresh token, else 0."""
         keys, owner = self.keys, slot.owner
@@ -119,6 +137,11 @@ class Vault:
     def find_refresh_token(self, owner: Owner, family_id: str = "") -> CachedRefreshToken | None:
         """Return the owner's refresh token, or None."""
         return self._refresh_token_at(self.keys.refresh_token(owner, family_id))
+
+    def has_refresh_token(self, owner: Owner, family_id: str = "") -> bool:
+        """Tell whether there is a refresh token, whatever it is worth."""
+        _, value = _engine.read(self._store, _engine.REFRESH, self.keys.refresh_token(owner, family_id))
+        return value is not None
 
     def _refresh_token_at(self, key: bytes) -> CachedRefreshToken | None:
         _, value = _engine.read(self._store, _engine.REFRESH, key)

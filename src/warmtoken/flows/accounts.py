@@ -2,41 +2,73 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from warmtoken.cache.lookup_keys import Owner
 from warmtoken.cache.records import AccountRecord
 from warmtoken.errors import UiRequiredError
 from warmtoken.flows.context import Context
 from warmtoken.flows.effects import Call, Flow
+from warmtoken.flows.freshness import is_usable
 from warmtoken.flows.requests import check_text
 from warmtoken.models import Account
 
+if TYPE_CHECKING:
+    from warmtoken.models import TenantProfile
+
 
 def list_accounts(context: Context, username: str | None) -> Flow[list[Account]]:
-    """Return the users who signed in to this client, by username; `username` is compared without case."""
+    """Return the users who are signed in to this client, by username; `username` is compared without case.
+
+    Listed is who has a refresh token (MSAL.NET's rule) or, which MSAL.NET leaves out, a usable access token: silent
+    acquisition serves both. MSAL Python lists whoever signed in once, and offers users whom it cannot serve.
+    """
     check_text("username", username)
-    found = _one_for_each_user((yield Call(lambda: context.vault.accounts(context.owner(None)))))
-    if username is not None:
-        found = [account for account in found if account.username.casefold() == username.casefold()]
-    return sorted(found, key=lambda account: (account.username.casefold(), account.home_account_id))
+    return _sorted((yield Call(lambda: _signed_in(context, _known(context, username)))))
+
+
+def list_known_accounts(context: Context) -> Flow[list[Account]]:
+    """Return the users who signed in to this client once, also those whose tokens are all spent."""
+    return _sorted((yield Call(lambda: _known(context, None))))
 
 
 def find_account(context: Context, home_account_id: str) -> Flow[Account | None]:
-    """Return the user with this id, or None."""
-    if not isinstance(home_account_id, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"expected home_account_id to be a str, got {type(home_account_id).__name__}")
-    owner = context.owner(home_account_id)
-    found = _one_for_each_user((yield Call(lambda: context.vault.account(owner))))
+    """Return the user with this id, which is compared without case, if signed in; else None."""
+    owner = context.owner(_checked_id(home_account_id))
+    found: list[Account] = yield Call(
+        lambda: _signed_in(context, _one_for_each_user(context, context.vault.account(owner)))
+    )
     return found[0] if found else None
 
 
 def remove_account(context: Context, account: Account) -> Flow[None]:
-    """Delete a user's tokens and account of this client."""
-    if not isinstance(account, Account):
-        raise TypeError(f"expected account to be an Account, got {type(account).__name__}")
-    owner = context.owner(account.home_account_id)
-    yield Call(lambda: context.vault.remove_account(owner))
+    """Delete a user's tokens and account of this client, in all tenants and under all names of the authority.
+
+    What the provider said of the client stays (MSAL.NET). An account of another issuer is none of this client's,
+    whatever its id: nothing is deleted.
+    """
+    owner = context.owner(_checked_account(account).home_account_id)
+    if context.issues_for(account.environment):
+        yield Call(lambda: context.vault.remove_account(owner))
 
 
-def account_with_hint(context: Context, login_hint: str) -> Flow[Account]:
+def remove_tokens_of_client(context: Context) -> Flow[None]:
+    """Delete the client's own tokens, in all tenants (MSAL Python's remove_tokens_for_client)."""
+    yield Call(lambda: context.vault.remove_access_tokens(context.owner(None)))
+
+
+def list_tenant_profiles(context: Context, account: Account) -> Flow[list[TenantProfile]]:
+    """Return what each tenant's id token of this client says of a user, the home tenant first."""
+    from warmtoken.flows.tenant_profiles import profiles_of
+
+    owner = context.owner(_checked_account(account).home_account_id)
+    if not context.issues_for(account.environment):
+        return []
+    found = yield Call(lambda: list(context.vault.id_tokens(owner)))
+    return profiles_of(account, found, context.authority)
+
+
+def account_with_hint(context: Context, login_hint: str, correlation_id: str | None) -> Flow[Account]:
     """Return the one account that a login hint names (MSAL.NET's rule), or raise UiRequiredError."""
     found = yield from list_accounts(context, login_hint)
     if len(found) == 1:
@@ -48,6 +80,7 @@ def account_with_hint(context: Context, login_hint: str) -> Flow[Account]:
         code,
         f"expected one account whose username is the login hint, found {count}; sign in interactively",
         classification="acquire_token_silent_failed",
+        correlation_id=correlation_id,
     )
 
 
@@ -61,24 +94,60 @@ def no_tokens_found(correlation_id: str | None) -> UiRequiredError:
     )
 
 
-def _one_for_each_user(records: list[AccountRecord]) -> list[Account]:
+def _checked_id(home_account_id: object) -> str:
+    if not isinstance(home_account_id, str):
+        raise TypeError(f"expected home_account_id to be a str, got {type(home_account_id).__name__}")
+    return home_account_id
+
+
+def _checked_account(account: object) -> Account:
+    if not isinstance(account, Account):
+        raise TypeError(f"expected account to be an Account, got {type(account).__name__}")
+    return account
+
+
+def _sorted(accounts: list[Account]) -> list[Account]:
+    return sorted(accounts, key=lambda account: (account.username.casefold(), account.home_account_id))
+
+
+def _known(context: Context, username: str | None) -> list[Account]:
+    found = _one_for_each_user(context, context.vault.accounts(context.owner(None)))
+    if username is None:
+        return found
+    return [account for account in found if account.username.casefold() == username.casefold()]
+
+
+def _signed_in(context: Context, accounts: list[Account]) -> list[Account]:
+    vault, now, margin = context.vault, context.now(), context.expiry_margin
+
+    def can_be_served(owner: Owner) -> bool:
+        # One look for most users; a look at the access tokens for those alone who have no refresh token.
+        return vault.has_refresh_token(owner) or any(
+            is_usable(token, now, margin) for token in vault.access_tokens(owner)
+        )
+
+    return [account for account in accounts if can_be_served(context.owner(account.home_account_id))]
+
+
+def _one_for_each_user(context: Context, records: list[AccountRecord]) -> list[Account]:
     # A user has a record for each tenant that was signed in to; the home tenant's says most.
     by_user: dict[str, AccountRecord] = {}
     for record in records:
         user = record.home_account_id.lower()
         if user not in by_user or _is_home(record):
             by_user[user] = record
-    return [_account(record) for record in by_user.values()]
+    return [_account(record, context.authority.environment) for record in by_user.values()]
 
 
 def _is_home(record: AccountRecord) -> bool:
     return record.home_account_id.lower().endswith("." + record.realm.lower())
 
 
-def _account(record: AccountRecord) -> Account:
+def _account(record: AccountRecord, environment: str) -> Account:
+    # MSAL.NET: the host that the program configured, whichever alias the user signed in at.
     return Account(
         record.home_account_id,
-        record.environment,
+        environment,
         record.username,
         record.realm,
         record.local_account_id,

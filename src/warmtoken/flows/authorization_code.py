@@ -65,8 +65,8 @@ def _ask_user(context: Context, sign_in: _SignIn) -> Flow[tuple[str, dict[str, s
     from warmtoken.browser import open_system_browser
     from warmtoken.interactive import LoopbackReceiver
 
-    # Microsoft Entra registers http://localhost for native clients; RFC 8252 wants the address itself.
-    advertise, path = ("localhost", "") if context.authority.kind == "entra" else (None, "/")
+    # Microsoft registers http://localhost for native clients; RFC 8252 wants the address itself.
+    advertise, path = (None, "/") if context.authority.kind == "oidc" else ("localhost", "")
     if context.redirect_path is not None:
         path = context.redirect_path
     receiver = LoopbackReceiver(state=sign_in.state, path=path, advertise=advertise)

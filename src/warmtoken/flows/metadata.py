@@ -7,7 +7,13 @@ import time
 from warmtoken.flows.context import HTTP_TIMEOUT, Context, Stopwatch
 from warmtoken.flows.effects import Flow, Send
 from warmtoken.protocol.authority import Authority
-from warmtoken.protocol.discovery import ProviderMetadata, discovery_request, entra_metadata, parse_metadata
+from warmtoken.protocol.discovery import (
+    ProviderMetadata,
+    discovery_request,
+    entra_metadata,
+    has_known_endpoints,
+    parse_metadata,
+)
 from warmtoken.transport import HttpRequest, HttpResponse
 
 MAX_AGE = 86_400.0  # seconds; MSAL keeps discovered endpoints for a day
@@ -15,7 +21,7 @@ MAX_AGE = 86_400.0  # seconds; MSAL keeps discovered endpoints for a day
 
 def provider_metadata(context: Context, authority: Authority, watch: Stopwatch) -> Flow[ProviderMetadata]:
     """Return the endpoints of an authority: known ones at Entra's, discovered once a day at any other."""
-    if authority.kind == "entra":
+    if has_known_endpoints(authority):
         return entra_metadata(authority)
     arrived, known = context.metadata.get(authority.url, (0.0, None))
     if known is not None and time.monotonic() - arrived < MAX_AGE:

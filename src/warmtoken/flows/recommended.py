@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from warmtoken.errors import ClientError, UiRequiredError
-from warmtoken.flows.accounts import list_accounts
+from warmtoken.flows.accounts import list_accounts, list_known_accounts
 from warmtoken.flows.context import Context
 from warmtoken.flows.effects import Flow
 from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest
@@ -40,7 +40,8 @@ def _ask_user(
 
 
 def _the_account(context: Context) -> Flow[Account | None]:
-    accounts = yield from list_accounts(context, None)
+    # Where nobody is signed in any more, the one who was is asked to sign in again.
+    accounts = (yield from list_accounts(context, None)) or (yield from list_known_accounts(context))
     if len(accounts) > 1:
         raise ClientError(
             "multiple_accounts",

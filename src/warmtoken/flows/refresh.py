@@ -77,7 +77,7 @@ def _is_dead(error: UiRequiredError, authority: Authority) -> bool:
     # Entra also says invalid_grant when this request needs more of the user; the token may serve another one.
     if error.code != "invalid_grant" or error.claims is not None:
         return False
-    return authority.kind == "oidc" or error.suberror in {"bad_token", "token_expired"}
+    return not authority.speaks_entra or error.suberror in {"bad_token", "token_expired"}
 
 
 def _redeem(context: Context, renewal: Renewal, found: CachedRefreshToken) -> Flow[AuthenticationResult]:
@@ -95,7 +95,7 @@ def _redeem(context: Context, renewal: Renewal, found: CachedRefreshToken) -> Fl
     try:
         return (yield from redeem(context, found.record.secret, asked))
     except ServiceError as error:
-        if error.error == "invalid_scope" and renewal.authority.kind == "oidc":
+        if error.error == "invalid_scope" and not renewal.authority.speaks_entra:
             raise _more_consent(error) from None
         raise
 

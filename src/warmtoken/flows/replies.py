@@ -74,7 +74,7 @@ def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account
     if known is not None and asked.nonce is None and not claims and reply.client_info is None:
         return known  # a refresh need not bring an id token (OpenID Connect Core, section 12.2)
     account = account_from(reply, claims, asked.authority, source=asked.source)
-    if known is not None and account.home_account_id.lower() != known.home_account_id.lower():
+    if known is not None and _is_other_user(asked, known, account):
         raise ClientError(
             "user_mismatch",
             "expected tokens of the account that was asked for, got another user's; nothing was stored. "
@@ -84,9 +84,21 @@ def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account
     return account if known is None else _with_names_of(known, account)
 
 
+def _is_other_user(asked: Asked, known: Account, account: Account) -> bool:
+    was, came = known.home_account_id.lower(), account.home_account_id.lower()
+    if asked.authority.kind == "b2c" and asked.replacing is not None:
+        return was.rpartition(".")[2] != came.rpartition(".")[2]  # MSAL.NET: the uid may change with the user flow
+    return was != came
+
+
 def _with_names_of(known: Account, account: Account) -> Account:
     # The id token of a refresh may leave out claims that the sign-in's had (OpenID Connect Core, section 12.2).
-    return replace(account, username=account.username or known.username, name=account.name or known.name)
+    return replace(
+        account,
+        home_account_id=known.home_account_id,
+        username=account.username or known.username,
+        name=account.name or known.name,
+    )
 
 
 def _new_tokens(
@@ -122,8 +134,6 @@ def _new_tokens(
 
 def _realm(authority: Authority, claims: dict[str, Any], account: Account | None) -> str:
     # MSAL.NET: the tenant that was asked for, else the one that the id token names.
-    if authority.kind != "entra":
-        return ""
     if not authority.is_tenantless:
         return authority.tenant
     return str(claims.get("tid") or (account.tenant_id if account else ""))
@@ -138,7 +148,6 @@ def _refresh_token(
 
 
 def _account_record(account: Account, realm: str, authority: Authority) -> AccountRecord:
-    kind = "MSSTS" if authority.kind == "entra" else "OIDC"
     return AccountRecord(
         account.home_account_id,
         account.environment,
@@ -146,7 +155,7 @@ def _account_record(account: Account, realm: str, authority: Authority) -> Accou
         account.local_account_id,
         account.username,
         account.name,
-        kind,
+        authority.account_type,
         account.account_source,
     )
 

@@ -66,7 +66,7 @@ def _resolve_account(context: Context, request: TokenRequest) -> Flow[Account]:
     if request.account is not None:
         return _own_account(context, request.account, request.correlation_id)
     if request.login_hint is not None:
-        return (yield from account_with_hint(context, request.login_hint))
+        return (yield from account_with_hint(context, request.login_hint, request.correlation_id))
     raise UiRequiredError(
         "user_null",
         "expected an account or a login hint, got neither; pass one of get_accounts(), or sign in interactively",

@@ -25,18 +25,25 @@ def account_from(reply: TokenReply, claims: Mapping[str, Any], authority: Author
         home_account_id=_home_account_id(reply, claims, authority),
         environment=authority.environment,
         username=_first(claims, *_USERNAME_CLAIMS),
-        tenant_id=_first(claims, "tid") if authority.kind == "entra" else "",
+        tenant_id=_tenant_id(claims, authority),
         local_account_id=_first(claims, "oid", "sub"),
         name=_first(claims, "name"),
         account_source=source,
     )
 
 
+def _tenant_id(claims: Mapping[str, Any], authority: Authority) -> str:
+    if not authority.tenant:
+        return ""
+    # B2C's id tokens need not say the tenant: then it is the one that was asked (MSAL.NET).
+    return _first(claims, "tid") or ("" if authority.is_tenantless else authority.tenant)
+
+
 def _home_account_id(reply: TokenReply, claims: Mapping[str, Any], authority: Authority) -> str:
     client_info = reply.client_info or {}
     uid, utid = _first(client_info, "uid"), _first(client_info, "utid")
-    if authority.kind == "entra" and uid and utid:
-        return f"{uid}.{utid}"
+    if authority.speaks_entra and uid and utid:
+        return f"{uid}.{utid}"  # at B2C the uid ends with the user flow: `{oid}-{flow}.{tid}`
     subject = _first(claims, "sub")
     if not subject:
         raise ProtocolError(

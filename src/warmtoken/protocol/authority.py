@@ -7,10 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-AuthorityKind = Literal["entra", "oidc"]
+AuthorityKind = Literal["entra", "b2c", "ciam", "dsts", "adfs", "oidc"]
 
 MAX_URL = 2048
 TENANTLESS = frozenset({"common", "organizations"})
+ENTRA_DIALECT = frozenset({"entra", "b2c", "ciam", "dsts"})
+CIAM_SUFFIX = ".ciamlogin.com"
+B2C_SUFFIXES = (".b2clogin.com", ".b2clogin.cn", ".b2clogin.us", ".b2clogin.de")
 
 
 class EntraCloud(NamedTuple):
@@ -48,14 +51,23 @@ _VISIBLE = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 _HOST_NAME = re.compile(r"(?!-)(?:[a-z0-9_-]{1,63}\.)*(?!0x)[a-z0-9_-]*[a-z][a-z0-9_-]*")
 _TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,252}")
 _ENTRA_PATH = re.compile(r"/([^/]+)(?:/v2\.0)?/?")
+# Compiled at their first use: most programs never meet such an authority.
+_B2C_HOST_PATH = r"((?i:/tfp))?/(?!(?i:tfp)/)([^/]+)/([A-Za-z0-9_-]{1,128})(?:/v2\.0)?/?"
+_B2C_PATH = rf"(/tfp)/({_TENANT.pattern})/([A-Za-z0-9_-]{{1,128}})(?:/v2\.0)?/?"
+_DSTS_PATH = rf"/dstsv2/({_TENANT.pattern})(?:/v2\.0)?/?"
+_GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Who issues the tokens: a tenant of Microsoft Entra ("entra"), or any OpenID Connect issuer ("oidc").
+    """Who issues the tokens; `kind` says by whose rules, as MSAL.NET tells them apart.
 
-    `url` has no trailing slash; `environment` is host[:port] in lower case; `tenant` is "" for "oidc".
-    `cache_name` is what cache keys hold: one name for all aliases of an Entra cloud, else the issuer's URL.
+    "entra": a tenant of Microsoft Entra. "b2c": a user flow of an Azure AD B2C tenant. "ciam": Entra External ID.
+    "dsts": Microsoft's own service of that name. "adfs": AD FS. "oidc": any other issuer, also on a host that looks
+    like Entra's but is not in `CLOUDS`: no host is asked whether it is one (MSAL's instance discovery), its issuer
+    must match instead. `url` has no trailing slash; `environment` is host[:port] in lower case; `tenant` is "" for
+    "adfs" and "oidc". `cache_name` is what cache keys hold: one name for all aliases of an Entra cloud, the host for
+    "ciam" and "dsts", where the tenant tells tokens apart, else the URL, which for "b2c" names the user flow.
     """
 
     kind: AuthorityKind
@@ -70,29 +82,80 @@ class Authority:
         return host == self.environment or (self.kind == "entra" and _is_alias(host, self.environment))
 
     @property
+    def speaks_entra(self) -> bool:
+        """Whether the provider speaks Entra's dialect: client_info, scopes in each request, secrets in the body."""
+        return self.kind in ENTRA_DIALECT
+
+    @property
+    def takes_tenants(self) -> bool:
+        """Whether another tenant may be asked for; a B2C user flow belongs to one, AD FS and others know none."""
+        return self.kind in {"entra", "ciam", "dsts"}
+
+    @property
     def is_tenantless(self) -> bool:
-        """True for Entra's `common` and `organizations`, which stand for the tenant of whoever signs in."""
-        return self.kind == "entra" and self.tenant in TENANTLESS
+        """True for `common` and `organizations`, which stand for the tenant of whoever signs in."""
+        return self.tenant in TENANTLESS and self.takes_tenants
+
+    @property
+    def account_type(self) -> str:
+        """How MSAL's cache calls accounts of this kind of authority."""
+        return "MSSTS" if self.speaks_entra else self.kind.upper()
 
     @property
     def metadata_url(self) -> str:
         """Where the provider's metadata are (OpenID Connect Discovery 1.0, section 4)."""
-        version = "/v2.0" if self.kind == "entra" else ""
+        version = "/v2.0" if self.speaks_entra else ""
         return f"{self.url}{version}/.well-known/openid-configuration"
 
     @property
     def issuer_template(self) -> str:
-        """The `iss` of id tokens: for Entra with a literal `{tenantid}`, else the issuer's URL."""
-        if self.kind == "oidc":
-            return self.url
-        return f"https://{_CLOUD_OF_HOST[self.environment].issuer_host}/{{tenantid}}/v2.0"
+        """The `iss` of id tokens, with a literal `{tenantid}` where the tenant's id stands; mostly the URL.
+
+        Entra External ID names the tenant's id as the host too, whatever the host of the authority.
+        """
+        if self.kind == "entra":
+            return f"https://{_CLOUD_OF_HOST[self.environment].issuer_host}/{{tenantid}}/v2.0"
+        if self.kind == "ciam":
+            return f"https://{{tenantid}}{CIAM_SUFFIX}/{{tenantid}}/v2.0"
+        if self.kind == "b2c":
+            return f"{_origin(self.url)}/{{tenantid}}/v2.0/"
+        return self.url
+
+    def names_issuer(self, issuer: object) -> bool:
+        """Tell whether the metadata found at this authority may name this issuer (Discovery, section 4.3)."""
+        if self.kind == "b2c":
+            return isinstance(issuer, str) and re.fullmatch(_b2c_issuer(self), issuer) is not None
+        # A terminating slash belongs to the issuer, but not to the place of its metadata (Discovery, section 4.1).
+        return issuer in (self.issuer_template, self.issuer_template + "/")
 
     def with_tenant(self, tenant: str) -> Authority:
         """Return the authority of another tenant, an id or a domain name; raises ValueError where there are none."""
-        if self.kind == "oidc":
+        if self.kind == "b2c":
+            return self._with_own_tenant(tenant)
+        if not self.takes_tenants:
             raise ValueError(f"expected no tenant, since {self.url} is no Microsoft Entra authority, got {tenant!r}")
         checked = _checked_tenant(tenant)
-        return replace(self, url=f"https://{self.environment}/{checked}", tenant=checked)
+        path, _, _ = self.url.rpartition("/")
+        return replace(self, url=f"{path}/{checked}", tenant=checked)
+
+    def _with_own_tenant(self, tenant: str) -> Authority:
+        # MSAL.NET ignores the other tenant; whoever asks for its tokens should not get this one's.
+        if tenant.lower() == self.tenant:
+            return self
+        raise ValueError(f"expected no tenant but {self.tenant}, whose user flow {self.url} is, got {tenant!r}")
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def _b2c_issuer(authority: Authority) -> str:
+    # A user flow's setting says which of two it is (Azure AD B2C, "token compatibility"): the second is the one that
+    # OpenID Connect Discovery asks for. Both name the tenant by its id, and the host by which they were asked.
+    tenant = authority.tenant if re.fullmatch(_GUID, authority.tenant) else _GUID
+    flow = re.escape(authority.url.rpartition("/")[2])
+    return rf"{re.escape(_origin(authority.url))}/(?:{tenant}|tfp/{tenant}/(?i:{flow}))/v2\.0/?"
 
 
 def _is_alias(first: str, second: str) -> bool:
@@ -103,25 +166,30 @@ def parse_authority(url: str) -> Authority:
     """Return the authority that a URL names.
 
     Raises TypeError for what is no string, and ValueError for a URL that is not https (http: loopback hosts only),
-    that has user info, a query, a fragment, `..`, a backslash, blanks or no host, and for an Entra host without tenant.
+    that has user info, a query, a fragment, `..`, a backslash, blanks or no host, and for a host of Entra, Entra
+    External ID or Azure AD B2C with another path than theirs. Costs no request.
     """
     parts = split_url(url, "an authority")
     if parts.query or "?" in url:
         raise ValueError("expected an authority without a query")
-    environment = _environment(parts)
-    if parts.hostname in _CLOUD_OF_HOST:
+    host, environment = parts.hostname or "", _environment(parts)
+    if host in _CLOUD_OF_HOST:
         return _entra(environment, parts.path)
-    canonical = f"{parts.scheme}://{environment}{parts.path.rstrip('/')}"
-    return Authority("oidc", canonical, environment, "", canonical)
+    if host.endswith(CIAM_SUFFIX):
+        return _ciam(environment, parts.path)
+    if host.endswith(B2C_SUFFIXES):
+        return _b2c_of_microsoft(environment, parts.path)
+    return _by_path(f"{parts.scheme}://{environment}", environment, parts.path)
 
 
 def request_authority(configured: Authority, home_account_id: str | None, tenant_id: str | None) -> Authority:
     """Return the authority for one request: the tenant asked for, else the account's home tenant for `common`.
 
-    `consumers` and tenants that are named are never replaced; an override with `common` or `organizations` is
-    ignored. Raises ValueError for a tenant that is none, and for any tenant at an issuer that is not Entra.
+    The home tenant is what follows the last dot of the id. `consumers` and tenants that are named are never replaced;
+    an override with `common` or `organizations` is ignored. Raises ValueError for a tenant that is none, and for any
+    other tenant at an authority that takes none.
     """
-    if configured.kind == "oidc":
+    if not configured.takes_tenants:
         return configured if tenant_id is None else configured.with_tenant(tenant_id)
     if tenant_id is not None and tenant_id.lower() not in TENANTLESS:
         return configured.with_tenant(tenant_id)
@@ -204,19 +272,61 @@ def _environment(parts: SplitResult) -> str:
 
 
 def _entra(environment: str, path: str) -> Authority:
-    if environment not in _CLOUD_OF_HOST:
-        raise ValueError(f"expected Microsoft Entra at its own port 443, got {environment}")
+    _check_port(environment)
     if not path.strip("/"):
         raise ValueError(
             f"expected a tenant after https://{environment}/: a tenant id, a domain name, "
             "common, organizations or consumers"
         )
+    tenant = _tenant_alone(environment, path)
+    cache_name = _CLOUD_OF_HOST[environment].preferred_cache
+    return Authority("entra", f"https://{environment}/{tenant}", environment, tenant, cache_name)
+
+
+def _ciam(environment: str, path: str) -> Authority:
+    _check_port(environment)
+    name = environment.removesuffix(CIAM_SUFFIX)
+    # MSAL: the host alone stands for the tenant that is named like it.
+    default = name if re.fullmatch(_GUID, name) else f"{name}.onmicrosoft.com"
+    tenant = _tenant_alone(environment, path) if path.strip("/") else default
+    return Authority("ciam", f"https://{environment}/{tenant}", environment, tenant, environment)
+
+
+def _b2c_of_microsoft(environment: str, path: str) -> Authority:
+    _check_port(environment)
+    match = re.fullmatch(_B2C_HOST_PATH, path)
+    if match is None:
+        raise ValueError(f"expected a tenant and a user flow after https://{environment}/, such as /tenant/B2C_1_flow")
+    return _b2c(f"https://{environment}", environment, match)
+
+
+def _b2c(origin: str, environment: str, match: re.Match[str]) -> Authority:
+    tenant, flow = _checked_tenant(match[2]), match[3].lower()
+    url = f"{origin}{'/tfp' if match[1] else ''}/{tenant}/{flow}"
+    return Authority("b2c", url, environment, tenant, f"{origin}/tfp/{tenant}/{flow}")
+
+
+def _by_path(origin: str, environment: str, path: str) -> Authority:
+    if path.startswith("/tfp/") and (match := re.fullmatch(_B2C_PATH, path)):
+        return _b2c(origin, environment, match)
+    if path.startswith("/dstsv2/") and (match := re.fullmatch(_DSTS_PATH, path)):
+        tenant = _checked_tenant(match[1])
+        return Authority("dsts", f"{origin}/dstsv2/{tenant}", environment, tenant, environment)
+    canonical = f"{origin}{path.rstrip('/')}"
+    kind: AuthorityKind = "adfs" if canonical == f"{origin}/adfs" else "oidc"
+    return Authority(kind, canonical, environment, "", canonical)
+
+
+def _check_port(environment: str) -> None:
+    if ":" in environment:
+        raise ValueError(f"expected Microsoft's identity service at its own port 443, got {environment}")
+
+
+def _tenant_alone(environment: str, path: str) -> str:
     match = _ENTRA_PATH.fullmatch(path)
     if not match:
         raise ValueError(f"expected nothing but a tenant after https://{environment}/")
-    tenant = _checked_tenant(match[1])
-    cache_name = _CLOUD_OF_HOST[environment].preferred_cache
-    return Authority("entra", f"https://{environment}/{tenant}", environment, tenant, cache_name)
+    return _checked_tenant(match[1])
 
 
 def _checked_tenant(tenant: str) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import quote_plus
 
 from warmtoken.errors import ClientError
 from warmtoken.models import ClientAssertion, ClientCertificate, ClientCredential, ClientSecret
+from warmtoken.protocol.authority import ENTRA_DIALECT
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFETIME = 300
+
+_WITHOUT_PSS = frozenset({"dsts", "adfs"})  # MSAL.NET: they take RS256, and the older thumbprint
 
 _Proof = tuple[dict[str, str], dict[str, str]]
 
@@ -47,7 +50,7 @@ def authenticate(client: Client, metadata: ProviderMetadata, *, kind: AuthorityK
 
 def _with_secret(client_id: str, secret: str, metadata: ProviderMetadata, kind: AuthorityKind) -> _Proof:
     methods = metadata.token_endpoint_auth_methods or ("client_secret_basic",)  # the default: RFC 8414, section 2
-    if kind == "entra" or "client_secret_basic" not in methods:
+    if kind in ENTRA_DIALECT or "client_secret_basic" not in methods:
         return {}, {"client_id": client_id, "client_secret": secret}
     pair = f"{quote_plus(client_id)}:{quote_plus(secret)}"  # RFC 6749, section 2.3.1: form-encoded before base64
     return {"authorization": "Basic " + base64.b64encode(pair.encode("ascii")).decode("ascii")}, {}
@@ -76,13 +79,13 @@ def _signed_assertion(
     from joserfc import jwt
 
     key = _private_key(credential)
-    algorithm = _algorithm(key)
-    header = {"alg": algorithm, **_thumbprint(credential.pem, required=kind == "entra")}
+    algorithm = _algorithm(key, kind)
+    header = {"alg": algorithm, **_thumbprint(credential.pem, kind)}
     claims = {
         "iss": client_id,
         "sub": client_id,
-        # One audience that no other provider shares (RFC 7523, section 3, item 3); Entra wants its token endpoint.
-        "aud": metadata.token_endpoint if kind == "entra" else metadata.issuer,
+        # One audience that no other provider shares (RFC 7523, section 3, item 3); Microsoft's want the endpoint.
+        "aud": metadata.issuer if kind == "oidc" else metadata.token_endpoint,
         "jti": str(uuid.uuid4()),
         "iat": int(now),
         "nbf": int(now),
@@ -108,10 +111,12 @@ def _private_key(credential: ClientCertificate) -> RSAPrivateKey | EllipticCurve
     raise _invalid("an RSA key or an elliptic curve key on P-256", type(key).__name__)
 
 
-def _algorithm(key: RSAPrivateKey | EllipticCurvePrivateKey) -> str:
+def _algorithm(key: RSAPrivateKey | EllipticCurvePrivateKey, kind: AuthorityKind) -> str:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-    return "PS256" if isinstance(key, RSAPrivateKey) else "ES256"
+    if not isinstance(key, RSAPrivateKey):
+        return "ES256"
+    return "RS256" if kind in _WITHOUT_PSS else "PS256"
 
 
 def _jwk(key: RSAPrivateKey | EllipticCurvePrivateKey) -> Any:
@@ -123,8 +128,8 @@ def _jwk(key: RSAPrivateKey | EllipticCurvePrivateKey) -> Any:
     return RSAKey.import_key(pem) if isinstance(key, RSAPrivateKey) else ECKey.import_key(pem)
 
 
-def _thumbprint(pem: bytes, *, required: bool) -> dict[str, str]:
-    """The header that names the certificate (RFC 7515, section 4.1.8); only Entra finds the key by it alone."""
+def _thumbprint(pem: bytes, kind: AuthorityKind) -> dict[str, str]:
+    """The header that names the certificate (RFC 7515, sections 4.1.7 and 4.1.8); Microsoft's find the key by it."""
     import hashlib
 
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -133,11 +138,13 @@ def _thumbprint(pem: bytes, *, required: bool) -> dict[str, str]:
     try:
         der = load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
     except ValueError:
-        if required:
+        if kind != "oidc":
             raise _invalid("a certificate in the PEM beside the private key", "none") from None
         return {}
-    digest = hashlib.sha256(der).digest()
-    return {"x5t#S256": base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")}
+    name, digest = "x5t#S256", hashlib.sha256(der).digest()
+    if kind in _WITHOUT_PSS:
+        name, digest = "x5t", hashlib.sha1(der, usedforsecurity=False).digest()
+    return {name: base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")}
 
 
 def _invalid(expected: str, came: str) -> ClientError:

@@ -33,9 +33,14 @@ class ProviderMetadata:
     response_iss_supported: bool = False
 
 
+def has_known_endpoints(authority: Authority) -> bool:
+    """Tell whether the endpoints follow from the URL; B2C's do too, but not what its id tokens call the issuer."""
+    return authority.kind in {"entra", "ciam", "dsts"}
+
+
 def entra_metadata(authority: Authority) -> ProviderMetadata:
-    """Return the endpoints of a Microsoft Entra tenant, which follow from its URL; raises ValueError for any other."""
-    if authority.kind != "entra":
+    """Return the endpoints that follow from an authority's URL; raises ValueError where none do."""
+    if not has_known_endpoints(authority):
         raise ValueError(f"expected a Microsoft Entra authority, got {authority.url}")
     base = f"{authority.url}/oauth2/v2.0"
     return ProviderMetadata(
@@ -89,9 +94,8 @@ class _Reader:
 
     def issuer(self) -> str:
         issuer = self.fields.get("issuer")
-        expected = self.authority.issuer_template
-        # A terminating slash belongs to the issuer, but not to the place of its metadata (Discovery, section 4.1).
-        if issuer not in (expected, expected + "/"):
+        if not self.authority.names_issuer(issuer):
+            expected = self.authority.issuer_template
             raise self._error("issuer_mismatch", f"expected issuer {expected}, got {_shown(issuer)}; {_HINT}")
         return cast("str", issuer)
 

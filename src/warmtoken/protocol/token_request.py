@@ -91,7 +91,7 @@ def authorization_code_request(
         **_entra_fields(context),
         **_filled(claims=claims),
     }
-    if context.authority.kind == "entra":  # elsewhere the code alone says what was granted
+    if context.authority.speaks_entra:  # elsewhere the code alone says what was granted
         fields["scope"] = wire_scopes(scopes)
     return _token_request(context, fields)
 
@@ -117,7 +117,7 @@ def client_credentials_request(
 
     Raises ClientError `scopes_required_client_credentials` for Entra without scopes.
     """
-    if not scopes and context.authority.kind == "entra":
+    if not scopes and context.authority.speaks_entra:
         raise ClientError(
             "scopes_required_client_credentials",
             "expected a scope, such as https://graph.microsoft.com/.default, got none",
@@ -201,7 +201,8 @@ def sign_in_scopes(metadata: ProviderMetadata, scopes: Sequence[str]) -> str:
 
 def _needed_prompt(context: RequestContext, scope: str) -> str | None:
     # OpenID Connect Core, section 11: without it offline_access may be dropped, and with it the refresh token.
-    if context.authority.kind == "entra" or "offline_access" not in scope.casefold().split():
+    # (Microsoft's services give one without, and AD FS knows no such prompt.)
+    if context.authority.kind != "oidc" or "offline_access" not in scope.casefold().split():
         return None
     return "consent"
 
@@ -211,7 +212,7 @@ def _joint(endpoint: str) -> Literal["?", "&"]:
 
 
 def _refresh_scopes(context: RequestContext, scopes: Sequence[str]) -> str:
-    if context.authority.kind == "entra":
+    if context.authority.speaks_entra:
         return wire_scopes(scopes)
     # RFC 6749, section 6: nothing that was not granted. `openid` always is; `profile` and `offline_access` may not be.
     return _plain_scopes(["openid", *scopes])
@@ -222,7 +223,7 @@ def _plain_scopes(scopes: Sequence[str]) -> str:
 
 
 def _entra_fields(context: RequestContext) -> dict[str, str]:
-    return {"client_info": "1"} if context.authority.kind == "entra" else {}
+    return {"client_info": "1"} if context.authority.speaks_entra else {}
 
 
 def _filled(
