@@ -59,6 +59,12 @@ MUTANTS = {
         "if self.env != NULL:\n                return 0",
         "tests/engine/test_fork.py",
     ),
+    "a snapshot has the roots of its own transaction": Mutant(
+        "ext/readers.pxi",
+        "    if store.borrowed or store.meta == NULL:\n        return True\n    return wt_load_last",
+        "    return True or wt_load_last",
+        "tests/engine/test_store.py",
+    ),
     "a record is bound to its lookup key": Mutant(
         "ext/sealing.pxi",
         "memcpy(at + NONCE_AT + rest + FILE_ID_SIZE, key, key_size)",
