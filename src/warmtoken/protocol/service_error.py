@@ -149,7 +149,7 @@ def _is_retryable(refusal: _Refusal) -> bool:
 
 
 def _message(refusal: _Refusal, code: str, advice: str) -> str:
-    came = f"expected a token, the identity provider answered HTTP {refusal.status}"
+    came = f"expected the identity provider to grant the request, it answered HTTP {refusal.status}"
     words = [word for word in (refusal.error or code, refusal.suberror, refusal.error_description) if word]
     return f"{came}, {': '.join(words)}" + (f" ({advice})" if advice else "")
 
