@@ -4,28 +4,19 @@ import asyncio
 import gc
 import gzip
 import os
-import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import textwrap
 import threading
 import time
 import tracemalloc
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from support.fault_server import cut, drip, make_certificate, reply, server_context, serving
 
 import warmtoken.default_transport
 from warmtoken.default_transport import AsyncDefaultTransport, DefaultTransport
@@ -37,108 +28,6 @@ if TYPE_CHECKING:
 
 SOURCE = Path(warmtoken.default_transport.__file__).parents[1]
 SECRET = "client_secret=hunter2"
-
-
-class Server:
-    """A TCP server: reads one request at a time, as they come on a connection, and lets `answer` reply to each."""
-
-    def __init__(self, answer: Callable[[socket.socket], object], context: ssl.SSLContext | None) -> None:
-        self._context = context
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
-
-    def url(self, path: str = "/token?query=q") -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._sockets.append(sock)
-            thread = threading.Thread(target=self._serve, args=(sock,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with sock, suppress(OSError):
-            if self._context is not None:
-                with self._context.wrap_socket(sock, server_side=True) as encrypted:
-                    self._sockets.append(encrypted)
-                    self._answer_all(encrypted)
-            else:
-                self._answer_all(sock)
-
-    def _answer_all(self, sock: socket.socket) -> None:
-        while request := _read_request(sock):
-            self.requests.append(request)
-            self._answer(sock)
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for sock in self._sockets:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-
-
-def _read_request(sock: socket.socket) -> bytes:
-    received = b""
-    while b"\r\n\r\n" not in received:
-        data = sock.recv(65536)
-        if not data:
-            return b""
-        received += data
-    head, _, body = received.partition(b"\r\n\r\n")
-    length = int(dict(re.findall(rb"(content-length): *(\d+)", head.lower())).get(b"content-length", b"0"))
-    while len(body) < length:
-        body += sock.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-@contextmanager
-def serving(answer: Callable[[socket.socket], object], context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    server = Server(answer, context)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def reply(body: bytes = b"{}", *, status: str = "200 OK", headers: str = "") -> Callable[[socket.socket], None]:
-    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
-    return lambda sock: sock.sendall(head + body)
-
-
-def drip(prefix: bytes, piece: bytes) -> Callable[[socket.socket], None]:
-    def answer(sock: socket.socket) -> None:
-        sock.sendall(prefix)
-        for _ in range(600):
-            time.sleep(0.1)
-            sock.sendall(piece)
-
-    return answer
-
-
-def cut(sent: bytes) -> Callable[[socket.socket], None]:
-    def answer(sock: socket.socket) -> None:
-        sock.sendall(sent)
-        sock.shutdown(socket.SHUT_RDWR)
-
-    return answer
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -330,28 +219,13 @@ def test_unknown_name_says_so(send: Callable[..., HttpResponse]) -> None:
     assert "no-such-host.invalid port 443: no connection: " in str(error)
 
 
-def make_certificate(directory: Path) -> Path:
-    """A self-signed certificate of 127.0.0.1, with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
-    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    certificate = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path = directory / "certificate.pem"
-    path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-    return path
-
-
 @pytest.mark.parametrize("trusted", [False, True])
 def test_certificate_must_be_trusted(
     send: Callable[..., HttpResponse], trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SSL_CERT_FILE, read at the first request, names whom to trust."""
     certificate = make_certificate(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context = server_context(certificate)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     if trusted:

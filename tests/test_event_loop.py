@@ -1,0 +1,185 @@
+"""Nothing in warmtoken.aio blocks the event loop, and a hit costs one coroutine and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from isolated.support import HERE, environment
+from support.world import ALICE, KEY, SCOPES, World, new_world
+
+from warmtoken import Account, DeviceCode, TokenCache, UiRequiredError
+from warmtoken.aio import ConfidentialClientApplication, PublicClientApplication
+from warmtoken.cache import token_cache
+from warmtoken.cache.shared_store import SharedStore
+from warmtoken.testing import UserAgent
+
+Method = Callable[[Any, Account], Coroutine[Any, Any, Any]]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with new_world("async", tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def on_the_loop(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the engine was asked to do on a thread whose event loop runs, of all that goes to the disk."""
+    seen: list[str] = []
+
+    def watch(owner: Any, name: str) -> None:
+        function = getattr(owner, name)
+
+        def watched(*arguments: Any) -> Any:
+            if asyncio._get_running_loop() is not None:
+                seen.append(name)
+            return function(*arguments)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(SharedStore, "commit")
+    for name in ("shared_store", "open_keyring", "resolve_key"):
+        watch(token_cache, name)
+    return seen
+
+
+def enter_code(code: DeviceCode) -> None:
+    UserAgent(ALICE, background=False)(code.verification_uri_complete or "")
+
+
+PUBLIC: dict[str, Method] = {
+    "acquire_token_silent": lambda app, account: app.acquire_token_silent(SCOPES, account),
+    "acquire_token_silent of fewer scopes": lambda app, account: app.acquire_token_silent(SCOPES[:1], account),
+    "acquire_token_silent by a hint": lambda app, _: app.acquire_token_silent(SCOPES, login_hint=ALICE),
+    "acquire_token_silent with a refresh": lambda app, account: app.acquire_token_silent(
+        SCOPES, account, force_refresh=True
+    ),
+    "acquire_token_silent for nobody": lambda app, account: app.acquire_token_silent(
+        SCOPES, Account("nobody", account.environment)
+    ),
+    "acquire_token": lambda app, account: app.acquire_token(SCOPES, account),
+    "acquire_token_interactive": lambda app, _: app.acquire_token_interactive(SCOPES, open_browser=UserAgent(ALICE)),
+    "acquire_token_by_device_code": lambda app, _: app.acquire_token_by_device_code(SCOPES, on_user_code=enter_code),
+    "acquire_token_by_refresh_token": lambda app, _: app.acquire_token_by_refresh_token("rt-unknown", SCOPES),
+    "get_accounts": lambda app, _: app.get_accounts(),
+    "get_account": lambda app, account: app.get_account(account.home_account_id),
+    "remove_account": lambda app, account: app.remove_account(account),
+    "aclose": lambda app, _: app.aclose(),
+}
+CONFIDENTIAL: dict[str, Method] = {
+    "acquire_token_for_client": lambda app, _: app.acquire_token_for_client(["api/.default"]),
+    "acquire_token_for_client anew": lambda app, _: app.acquire_token_for_client(["api/.default"], force_refresh=True),
+}
+
+
+def test_every_method_is_among_those_that_are_tried() -> None:
+    def methods(kind: type) -> set[str]:
+        found = inspect.getmembers(kind, lambda member: callable(member) and not isinstance(member, type))
+        return {name for name, _ in found if not name.startswith("_") and name not in {"hit"}}
+
+    tried = {name.split()[0] for name in PUBLIC}
+    assert methods(PublicClientApplication) == tried
+    assert methods(ConfidentialClientApplication) - tried == {name.split()[0] for name in CONFIDENTIAL}
+
+
+@pytest.mark.parametrize("is_first_use", [True, False], ids=["first use", "warm"])
+@pytest.mark.parametrize("name", [*PUBLIC, *CONFIDENTIAL])
+def test_no_method_blocks_the_loop(world: World, on_the_loop: list[str], name: str, is_first_use: bool) -> None:
+    """World.run lets nothing block that the standard library calls; commits, openings and keys are watched here."""
+    account = world.sign_in(world.public()).account
+    app = world.public() if name in PUBLIC else world.confidential()
+    method = PUBLIC.get(name) or CONFIDENTIAL[name]
+    if is_first_use:
+        app.application._context.cache = TokenCache(world.directory, key=lambda: KEY, clock=world.clock)
+    for _ in range(1 if is_first_use else 3):
+        with contextlib.suppress(UiRequiredError):  # of nobody, and of a refresh token that nobody knows
+            world.run(lambda: method(app.application, account))
+    assert on_the_loop == []
+
+
+def test_what_blocks_the_loop_is_seen(world: World, on_the_loop: list[str]) -> None:
+    cache = TokenCache(world.directory, key=KEY, clock=world.clock)
+
+    async def open_here() -> None:
+        cache.vault()
+
+    asyncio.run(open_here())
+    assert {"shared_store", "open_keyring", "resolve_key"} <= set(on_the_loop)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer does not work under strace")
+def test_a_token_from_the_file_and_one_from_memory_cost_no_system_call(tmp_path: Path) -> None:
+    """Once a second a look at the file is due, which may fall into one of the rounds."""
+    log = tmp_path / "calls"
+    command = [sys.executable, "-W", "error", str(HERE / "quiet_hits.py"), str(tmp_path / "cache")]
+    done = subprocess.run(["strace", "-f", "-o", str(log), *command], env=environment(), timeout=120, check=True)
+    assert done.returncode == 0
+    names = re.findall(r"^\d+ +(\w+)\(", log.read_text(), re.MULTILINE)
+    rounds = " ".join(names).split("getppid")[2:-1]
+    assert len(rounds) == 6
+    quiet = [set(calls.split()) <= {"brk", "mmap", "munmap", "mremap", "madvise"} for calls in rounds]
+    assert True in quiet[0::2], f"a lookup in the file called {rounds[0::2]}"
+    assert True in quiet[1::2], f"a lookup in memory called {rounds[1::2]}"
+
+
+def test_a_hit_is_one_coroutine_without_a_thread_or_a_lock(world: World) -> None:
+    app = world.public()
+    account = world.sign_in(app).account
+    for _ in range(2):
+        app.acquire_token_silent(SCOPES, account)
+    frames: list[str] = []
+    builtins: list[str] = []
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        if event == "call":
+            frames.append(frame.f_code.co_name)
+        elif event == "c_call":
+            builtins.append(argument.__name__)
+
+    threads = threading.active_count()
+    sys.setprofile(note)
+    try:
+        coroutine = app.application.acquire_token_silent(SCOPES, account)
+        try:
+            coroutine.send(None)
+        except StopIteration as stop:
+            result = stop.value
+    finally:
+        sys.setprofile(None)
+    assert result.metadata.cache_level == "L1"
+    assert frames == ["_ready"]
+    assert set(builtins) <= {"send", "setprofile"}
+    assert threading.active_count() == threads
+
+
+def test_one_of_two_who_wait_may_be_cancelled(world: World) -> None:
+    service = world.confidential()
+    world.idp.token_delay = 0.3
+
+    async def cancel_the_first() -> Any:
+        first, second = (
+            asyncio.ensure_future(service.application.acquire_token_for_client(["api/.default"])) for _ in range(2)
+        )
+        while world.idp.counters.requests.get("token", 0) == 0:
+            await asyncio.sleep(0.005)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        return await second
+
+    result = world.run(cancel_the_first)
+    assert service.acquire_token_for_client(["api/.default"]).access_token == result.access_token
+    assert world.token_requests() == 1
