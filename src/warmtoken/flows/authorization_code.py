@@ -57,7 +57,7 @@ def acquire_interactive(context: Context, request: InteractiveRequest) -> Flow[A
     )
     redirect_uri, parameters = yield from _ask_user(context, sign_in)
     _check_issuer(metadata, parameters, sign_in.correlation_id)
-    code = _code(parameters, sign_in.correlation_id)
+    code = _code(parameters, sign_in)
     return (yield from _exchange(context, sign_in, redirect_uri, code))
 
 
@@ -113,27 +113,34 @@ def _check_issuer(metadata: ProviderMetadata, parameters: dict[str, str], correl
         )
 
 
-def _code(parameters: dict[str, str], correlation_id: str) -> str:
+def _code(parameters: dict[str, str], sign_in: _SignIn) -> str:
     if "error" in parameters:
-        raise _refusal(parameters, correlation_id)
+        raise _refusal(parameters, sign_in)
     code = parameters.get("code")
     if not code:
         raise ProtocolError(
             "code_missing",
             "expected the redirect to bring an authorization code or an error, it brought neither; try again",
-            correlation_id=correlation_id,
+            correlation_id=sign_in.correlation_id,
         )
     return code
 
 
-def _refusal(parameters: dict[str, str], correlation_id: str) -> WarmTokenError:
+def _refusal(parameters: dict[str, str], sign_in: _SignIn) -> WarmTokenError:
+    correlation_id = sign_in.correlation_id
     error = _printable(parameters["error"], 100)
     description = _printable(parameters.get("error_description", ""), 1000) or None
     message = f"the identity provider ended the sign-in: {error}" + (f" ({description})" if description else "")
     if error == "access_denied":
         return ClientError("access_denied", message, correlation_id=correlation_id)
     if error in {"interaction_required", "login_required", "consent_required", "account_selection_required"}:
-        return UiRequiredError(error, message, error_description=description, correlation_id=correlation_id)
+        return UiRequiredError(
+            error,
+            message,
+            classification=_classification(error, sign_in.request.prompt),
+            error_description=description,
+            correlation_id=correlation_id,
+        )
     return ServiceError(
         error,
         message,
@@ -143,6 +150,12 @@ def _refusal(parameters: dict[str, str], correlation_id: str) -> WarmTokenError:
         is_retryable=error == "temporarily_unavailable",
         correlation_id=correlation_id,
     )
+
+
+def _classification(error: str, prompt: str | None) -> str:
+    if prompt == "none":  # MSAL.NET's Prompt.Never
+        return "prompt_never_failed"
+    return "consent_required" if error == "consent_required" else "none"
 
 
 def _printable(text: str, limit: int) -> str:
