@@ -26,7 +26,7 @@ bench: $(VENV)/.installed $(VENV)/.group-bench
 # Hours of faults, and one rule after the other taken out (docs/reliability.md).
 faults: export WARMTOKEN_FAULTS = nightly
 faults: $(VENV)/.installed $(VENV)/.group-test
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -s -o timeout=3600 -o faulthandler_timeout=0 tests/faults $(TEST_FLAGS)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pytest -s -o timeout=3600 -o faulthandler_timeout=0 tests/faults tests/flows/test_model.py $(TEST_FLAGS)
 
 mutants: $(VENV)/.installed $(VENV)/.group-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python scripts/mutants.py

@@ -241,6 +241,17 @@ def test_certificate_must_be_trusted(
         assert len(server.requests) == trusted
 
 
+@pytest.mark.parametrize("excepted", [False, True])
+def test_a_proxy_of_the_environment_is_used(
+    send: Callable[..., HttpResponse], monkeypatch: pytest.MonkeyPatch, excepted: bool
+) -> None:
+    with serving(reply(b"proxy")) as proxy, serving(reply(b"direct")) as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1" if excepted else "other.example")
+        assert send(post(server.url()), timeout=10).body == (b"direct" if excepted else b"proxy")
+        assert (len(proxy.requests), len(server.requests)) == (not excepted, excepted)
+
+
 def test_tls_failure_says_so(send: Callable[..., HttpResponse]) -> None:
     with serving(reply()) as server:
         listener = socket.create_server(("127.0.0.1", 0))
