@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from integration.program import KEY, LIFETIME
-from warmtoken import ClientCertificate, ClientSecret, ServiceError, TokenCache
+from warmtoken import ClientCertificate, ClientSecret, ServiceError, TokenCache, TransportError
 from warmtoken.models import claims_of
 from warmtoken.testing import Clock
 
@@ -124,3 +124,16 @@ def test_a_wrong_secret_is_a_typed_refusal_that_does_not_show_it(service: Servic
     assert (raised.value.code, raised.value.error, raised.value.status) == ("invalid_client", "invalid_client", 401)
     assert not raised.value.is_retryable
     assert "not-the-secret" not in f"{raised.value} {raised.value!r} {vars(raised.value)}"
+
+
+@pytest.mark.parametrize("wrong", [{"status": 503, "body": "{}"}, {"reset": True}], ids=["503", "reset"])
+def test_a_fault_is_typed_and_the_cached_token_goes_on(service: Service, wrong: dict[str, Any]) -> None:
+    app = service.app()
+    first = service.token(app)
+    service.provider.fail(**wrong)
+
+    with pytest.raises((ServiceError, TransportError)) as raised:
+        service.world.run(app.acquire_token_for_client([SCOPE], force_refresh=True))
+
+    assert raised.value.code in {"service_not_available", "connection_failed"}
+    assert service.token(app).access_token == first.access_token
