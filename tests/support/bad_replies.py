@@ -77,6 +77,11 @@ def bomb(layers: int) -> Answer:
     return reply(packed, headers=f"Content-Encoding: {', '.join(['gzip'] * layers)}\r\n")
 
 
+@functools.cache
+def deflate_bomb() -> Answer:
+    return reply(zlib.compress(bytes(100 * MIB), 1), headers="Content-Encoding: deflate\r\n")
+
+
 def seconds_from_now(seconds: int) -> str:
     return f"Retry-After: {formatdate(time.time() + seconds, usegmt=True)}\r\n"
 
@@ -188,11 +193,7 @@ LARGE = {
     ),
     "a gzip bomb": Fault(later(lambda: bomb(1)), TransportError, "response_too_large"),
     "a gzip bomb in gzip": Fault(later(lambda: bomb(2)), TransportError, "response_too_large"),
-    "a bomb by the name of deflate": Fault(
-        later(lambda: reply(zlib.compress(bytes(100 * MIB), 1), headers="Content-Encoding: deflate\r\n")),
-        TransportError,
-        "response_too_large",
-    ),
+    "a bomb by the name of deflate": Fault(later(deflate_bomb), TransportError, "response_too_large"),
     "10,000 deep": Fault(in_json(b'"x":' + b"[" * 10_000 + b"]" * 10_000), ProtocolError, "non_parsable_oauth_error"),
     "1 MiB of opening brackets": Fault(body(b"[" * MIB), ProtocolError, "non_parsable_oauth_error"),
     "a token of 1 MiB": Fault(fields(access_token=CANARY * 100_000), TransportError, "response_too_large"),
