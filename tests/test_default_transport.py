@@ -265,6 +265,37 @@ def test_tls_failure_says_so(send: Callable[..., HttpResponse]) -> None:
     assert "SSL" in str(error)
 
 
+@pytest.mark.parametrize("by_proxy", [False, True])
+def test_a_handshake_that_is_given_up_closes_its_connection(
+    send: Callable[..., HttpResponse], monkeypatch: pytest.MonkeyPatch, by_proxy: bool
+) -> None:
+    hung_up = threading.Event()
+
+    def hold(listener: socket.socket) -> None:
+        with listener.accept()[0] as sock:
+            if by_proxy:
+                assert sock.recv(65536).startswith(b"CONNECT idp.example:443 ")
+                sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while sock.recv(65536):
+                pass
+            hung_up.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+        if by_proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{place}")
+        thread = threading.Thread(target=hold, args=(listener,), daemon=True)
+        thread.start()
+        gc.disable()  # it would close what was forgotten
+        try:
+            error = failure(send, f"https://{'idp.example' if by_proxy else place}/token?query=q", timeout=0.5)
+            assert hung_up.wait(10)
+        finally:
+            gc.enable()
+    assert error.code == "request_timeout"
+    thread.join()
+
+
 def _answer_once(listener: socket.socket, data: bytes) -> None:
     sock, _ = listener.accept()
     with sock:

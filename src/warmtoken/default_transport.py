@@ -10,7 +10,7 @@ import functools
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from warmtoken.errors import ClientError, TransportError
@@ -274,7 +274,11 @@ async def _exchange(client: httpx2.AsyncClient, request: HttpRequest, origin: st
 
     try:
         async with client.stream(
-            request.method, request.url, headers=dict(request.headers), content=request.body
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            content=request.body,
+            extensions={"trace": _Handshake().note},
         ) as response:
             return HttpResponse(response.status_code, dict(response.headers.items()), await _body(response, origin))
     except httpx2.HTTPError as error:
@@ -282,6 +286,19 @@ async def _exchange(client: httpx2.AsyncClient, request: HttpRequest, origin: st
         raise TransportError("connection_failed", f"{origin}: {_what_happened(error)}") from None
     except httpx2.InvalidURL:
         raise _url_error() from None
+
+
+class _Handshake:
+    """Closes the connection of a TLS handshake that is cancelled, as by a deadline, which httpx2 leaves open."""
+
+    def __init__(self) -> None:
+        self._stream: Any = None
+
+    async def note(self, event: str, info: dict[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._stream = info["return_value"]
+        elif event.endswith(".start_tls.failed") and self._stream is not None:  # with a proxy it has another name
+            await self._stream.aclose()
 
 
 async def _body(response: httpx2.Response, origin: str) -> bytes:

@@ -18,7 +18,7 @@ import pytest
 from faults.scale import SCALE
 from isolated.oracle import CANARY, DATA
 from isolated.support import FileReader, finish, start
-from support.bad_replies import FAULTS, LARGE, Fault, fields
+from support.bad_replies import FAULTS, FIELDS, LARGE, Fault, fields
 from support.fault_server import (
     FaultyProvider,
     Server,
@@ -115,6 +115,25 @@ def test_a_bad_reply_is_a_typed_error_and_the_cache_stays_as_it_was(
     assert CANARY not in caplog.text
 
 
+OF_ANY_ENDPOINT = {name: fault for name, fault in FAULTS.items() if name not in FIELDS and not fault.is_slow}
+
+
+@pytest.mark.parametrize("fault", OF_ANY_ENDPOINT.values(), ids=OF_ANY_ENDPOINT)
+def test_bad_metadata_are_a_typed_error_and_are_asked_for_again(
+    provider: FaultyProvider, app: Client, fault: Fault
+) -> None:
+    signed_in = sign_in(app, provider)
+    provider.metadata_answer = fault.answer(provider)
+    app.application._context.metadata.clear()
+    asked = len(provider.token_requests)
+    assert refused(app, signed_in, fault.error).code == fault.code
+    assert len(provider.token_requests) == asked
+    assert app.acquire_token_silent(READ, signed_in.account).access_token == signed_in.access_token
+    provider.metadata_answer = provider.describe
+    renewed = app.acquire_token_silent(READ, signed_in.account, force_refresh=True)
+    assert renewed.access_token != signed_in.access_token
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_an_error_and_nobody_follows_it(
     world: World, provider: FaultyProvider, app: Client, status: int
@@ -208,21 +227,44 @@ def own_transport(world: World, provider: FaultyProvider) -> Iterator[Client]:
     world.run(made.close if world.mode == "sync" else made.aclose)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2"], ids=["self-signed", "another host's"])
+@pytest.mark.parametrize(
+    ("address", "days_left", "trusted"),
+    [
+        pytest.param("127.0.0.1", 1, False, id="self-signed"),
+        pytest.param("127.0.0.2", 1, True, id="another host's"),
+        pytest.param("127.0.0.1", -1, True, id="expired"),
+    ],
+)
 def test_a_certificate_that_is_not_right_gets_no_request(
-    provider: FaultyProvider, own_transport: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+    provider: FaultyProvider,
+    own_transport: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    days_left: int,
+    trusted: bool,
 ) -> None:
-    certificate = make_certificate(tmp_path, address)
+    certificate = make_certificate(tmp_path, address, days_left=days_left)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    if address != "127.0.0.1":
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # trusted, but not for this host
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     signed_in = sign_in(own_transport, provider)
     with serving(reply(), server_context(certificate)) as other:
         move_token_endpoint(provider, own_transport, other, "https")
         error = refused(own_transport, signed_in, TransportError)
         assert other.requests == []
     assert (error.code, "CERTIFICATE_VERIFY_FAILED" in error.message) == ("connection_failed", True)
+
+
+def test_a_greeting_of_tls_that_nobody_answers_ends_in_time(
+    provider: FaultyProvider, own_transport: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed_in = sign_in(own_transport, provider)
+    with serving(reply()) as other:  # it waits for the end of a request
+        move_token_endpoint(provider, own_transport, other, "https")
+        monkeypatch.setattr(metadata, "HTTP_TIMEOUT", 0.5)
+        assert refused(own_transport, signed_in, TransportError).code == "request_timeout"
 
 
 @pytest.mark.parametrize(
@@ -273,7 +315,7 @@ class Patient:
 
 def test_all_requests_of_a_call_have_thirty_seconds_together(tmp_path: Path) -> None:
     with faulty_provider(Clock()) as provider:
-        described = HttpResponse(200, {}, json.dumps(provider._metadata()).encode())
+        described = HttpResponse(200, {}, json.dumps(provider.metadata()).encode())
         patient = Patient([described, HttpResponse(500)])
         cache = warmtoken.TokenCache(tmp_path / "cache", key=KEY)
         app = warmtoken.PublicClientApplication("cli", authority=provider.issuer, cache=cache, transport=patient)

@@ -173,13 +173,14 @@ def endless(head: bytes, piece: bytes, size: int) -> Answer:
 
 
 class FaultyProvider(Server):
-    """An OpenID Connect provider with sound metadata, whose token endpoint answers as `answer` says.
+    """An OpenID Connect provider whose token endpoint answers as `answer` says, and its metadata as `metadata_answer`.
 
     `token_endpoint` is another server's where that is the one to fail. `tokens()` is a sound reply.
     """
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(self.grant)
+        self.metadata_answer: Answer = self.describe
         self._clock = clock
         self.token_endpoint = self.url("/token")
 
@@ -192,12 +193,14 @@ class FaultyProvider(Server):
         return [request for request in self.requests if request.startswith(b"POST ")]
 
     def respond(self, sock: socket.socket, request: bytes) -> None:
-        if request.startswith(b"GET "):
-            reply(json.dumps(self._metadata()).encode())(sock)
-        else:
-            self.answer(sock)
+        (self.metadata_answer if request.startswith(b"GET ") else self.answer)(sock)
 
-    def _metadata(self) -> dict[str, str]:
+    def describe(self, sock: socket.socket) -> None:
+        """Answer with sound metadata."""
+        reply(json.dumps(self.metadata()).encode())(sock)
+
+    def metadata(self) -> dict[str, str]:
+        """What the provider says of itself."""
         return {
             "issuer": self.issuer,
             "authorization_endpoint": self.url("/authorize"),
@@ -243,12 +246,13 @@ def faulty_provider(clock: Clock) -> Iterator[FaultyProvider]:
 # --- TLS ---
 
 
-def make_certificate(directory: Path, address: str = "127.0.0.1") -> Path:
+def make_certificate(directory: Path, address: str = "127.0.0.1", *, days_left: float = 1) -> Path:
     """A self-signed certificate of an address, with its key, in one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+    since, until = now - timedelta(9), now + timedelta(days_left)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, since, until)
     named = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
     certificate = builder.add_extension(named, critical=False).sign(key, hashes.SHA256())
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
