@@ -75,10 +75,12 @@ PUBLIC: dict[str, Method] = {
     "acquire_token_by_refresh_token": lambda app, _: app.acquire_token_by_refresh_token("rt-unknown", SCOPES),
     "get_accounts": lambda app, _: app.get_accounts(),
     "get_account": lambda app, account: app.get_account(account.home_account_id),
+    "get_tenant_profiles": lambda app, account: app.get_tenant_profiles(account),
     "remove_account": lambda app, account: app.remove_account(account),
     "aclose": lambda app, _: app.aclose(),
 }
 CONFIDENTIAL: dict[str, Method] = {
+    "remove_tokens_for_client": lambda app, _: app.remove_tokens_for_client(),
     "acquire_token_for_client": lambda app, _: app.acquire_token_for_client(["api/.default"]),
     "acquire_token_for_client anew": lambda app, _: app.acquire_token_for_client(["api/.default"], force_refresh=True),
 }
