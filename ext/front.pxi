@@ -25,11 +25,15 @@ cdef class HitPath:
         return result if self._dress is None else self._dress(result)
 
     def acquire_token_silent(self, scopes, account=None, *, login_hint=None, tenant_id=None, force_refresh=False,
-                             claims=None, min_validity=None, correlation_id=None):
+                             claims=None, min_validity=None, correlation_id=None, client_claims=None,
+                             refresh_if_sha256=None):
         """Return an access token without the user: from the cache, else by the refresh token.
 
         A token serves if its scopes cover those asked for. `claims` (a claims challenge) and `force_refresh` bypass
-        cached access tokens; `min_validity` is the number of seconds that the token must last at least. Raises
+        cached access tokens; `min_validity` is the number of seconds that the token must last at least.
+        `client_claims` (a JSON object) asks for claims without bypassing the cache: a token that was made with them
+        serves no other request, and no other token serves this one. `refresh_if_sha256` is the SHA-256, in
+        hexadecimal, of an access token that an API refused: that token alone is not served again. Raises
         UiRequiredError where the user must sign in (`user_null`, `no_tokens_found`, `invalid_grant` …), ServiceError,
         ProtocolError and TransportError where the provider fails, CacheError where the cache does. Follows MSAL.NET's
         AcquireTokenSilent.
@@ -37,13 +41,14 @@ cdef class HitPath:
         cdef Hit hit
         if (
             self._users is not None and force_refresh is False and claims is None and min_validity is None
-            and correlation_id is None
+            and correlation_id is None and client_claims is None and refresh_if_sha256 is None
         ):
             hit = self._users.find(scopes, account, tenant_id)
             if hit is not None:
                 return self._dressed(hit.result) if hit.witnesses is not None else self._refuse(hit.result)
         return self._acquire_token_silent(
-            scopes, account, login_hint, tenant_id, force_refresh, claims, min_validity, correlation_id
+            scopes, account, login_hint, tenant_id, force_refresh, claims, min_validity, correlation_id,
+            client_claims, refresh_if_sha256
         )
 
 
@@ -51,18 +56,20 @@ cdef class ClientHitPath(HitPath):
     """The same for an application with a credential, which has tokens of its own."""
 
     def acquire_token_for_client(self, scopes, *, tenant_id=None, force_refresh=False, claims=None, min_validity=None,
-                                 correlation_id=None):
+                                 correlation_id=None, client_claims=None, refresh_if_sha256=None):
         """Return an access token of the service itself: from the cache, else with its credential.
 
-        Raises ServiceError, ProtocolError and TransportError where the provider fails (RFC 6749, section 4.4), and
+        The arguments are those of `acquire_token_silent`. Raises ServiceError, ProtocolError and TransportError where the provider fails (RFC 6749, section 4.4), and
         CacheError where the cache does.
         """
         cdef Hit hit
         if (
             self._own is not None and force_refresh is False and claims is None and min_validity is None
-            and correlation_id is None
+            and correlation_id is None and client_claims is None and refresh_if_sha256 is None
         ):
             hit = self._own.find(scopes, None, tenant_id)
             if hit is not None:
                 return self._dressed(hit.result)
-        return self._acquire_token_for_client(scopes, tenant_id, force_refresh, claims, min_validity, correlation_id)
+        return self._acquire_token_for_client(
+            scopes, tenant_id, force_refresh, claims, min_validity, correlation_id, client_claims, refresh_if_sha256
+        )

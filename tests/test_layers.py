@@ -23,6 +23,7 @@ ALLOWED = {
     "flows": LEAVES | {"protocol", "cache", "_engine", "interactive", "browser"},
     **{name: LEAVES | FRONT | {"flows", "cache", "protocol", "_engine", "default_transport"} for name in FRONT},
     "__init__": LEAVES | {"application", "cache"},
+    "challenge": {"protocol"},
     "testing": LEAVES | {"_engine"},
     "interop": LEAVES | FRONT | {"__init__"},
 }

@@ -19,7 +19,7 @@ NAMES = {
 REQUIRED = inspect.Parameter.empty
 SILENT = {
     "account": None, "*login_hint": None, "*tenant_id": None, "*force_refresh": False, "*claims": None,
-    "*min_validity": None, "*correlation_id": None,
+    "*min_validity": None, "*correlation_id": None, "*client_claims": None, "*refresh_if_sha256": None,
 }  # fmt: skip
 # Parameters and their defaults in order; a star is for keyword-only ones.
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
@@ -44,7 +44,10 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "__init__": {
             "client_id": REQUIRED, "*credential": REQUIRED, "*authority": "https://login.microsoftonline.com/common",
         },
-        "acquire_token_for_client": {"scopes": REQUIRED, "*force_refresh": False, "*claims": None},
+        "acquire_token_for_client": {
+            "scopes": REQUIRED, "*force_refresh": False, "*claims": None, "*client_claims": None,
+            "*refresh_if_sha256": None,
+        },
         "remove_tokens_for_client": {},
         "acquire_token_silent": {"scopes": REQUIRED, **SILENT},
     },
@@ -83,6 +86,13 @@ def test_parameters_are_as_published(module: Any, kind: str, method: str, wanted
 def test_sync_and_async_take_the_same_parameters(kind: str, method: str, _: object) -> None:
     sync, other = (list(inspect.signature(getattr(getattr(m, kind), method)).parameters) for m in (warmtoken, aio))
     assert sync == other
+
+
+def test_claims_are_read_from_a_challenge_by_a_function_of_its_own() -> None:
+    from warmtoken import challenge
+
+    assert challenge.__all__ == ["claims_from_challenge"]
+    assert list(inspect.signature(challenge.claims_from_challenge).parameters) == ["www_authenticate"]
 
 
 def test_a_cache_takes_a_path_and_a_key() -> None:

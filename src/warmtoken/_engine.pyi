@@ -182,6 +182,8 @@ class HitPath(Generic[TokenT]):
         claims: str | None = None,
         min_validity: float | None = None,
         correlation_id: str | None = None,
+        client_claims: str | None = None,
+        refresh_if_sha256: str | None = None,
     ) -> TokenT: ...
 
 class ClientHitPath(HitPath[TokenT]):
@@ -194,6 +196,8 @@ class ClientHitPath(HitPath[TokenT]):
         claims: str | None = None,
         min_validity: float | None = None,
         correlation_id: str | None = None,
+        client_claims: str | None = None,
+        refresh_if_sha256: str | None = None,
     ) -> TokenT: ...
 
 MAX_MAP_SIZE: int

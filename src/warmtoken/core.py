@@ -144,9 +144,12 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         claims: str | None,
         min_validity: float | None,
         correlation_id: str | None,
+        client_claims: str | None,
+        refresh_if_sha256: str | None,
     ) -> TokenT:
-        keep = _keep(self._view_of_users, scopes, tenant_id)
+        keep = _keep(self._view_of_users, scopes, tenant_id, client_claims)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
+        is_plain = is_plain and refresh_if_sha256 is None
         if is_plain and keep is not None and account is not None and login_hint is None:
             self._open_cache()
             found = find_cached(self._context, account, keep)
@@ -156,7 +159,17 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         from warmtoken.flows.silent import acquire_silent
 
         request = TokenRequest(
-            scopes, account, login_hint, tenant_id, force_refresh, claims, min_validity, correlation_id, keep
+            scopes,
+            account,
+            login_hint,
+            tenant_id,
+            force_refresh,
+            claims,
+            min_validity,
+            correlation_id,
+            keep,
+            client_claims,
+            refresh_if_sha256,
         )
         token: TokenT = self._run(acquire_silent(self._context, request))
         return token
@@ -275,7 +288,7 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         from warmtoken.flows.recommended import acquire
         from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest
 
-        request = TokenRequest(scopes, account, remember=_keep(self._view_of_users, scopes, None))
+        request = TokenRequest(scopes, account, remember=_keep(self._view_of_users, scopes, None, None))
         ask: InteractiveRequest | DeviceCodeRequest
         if fallback == "device_code" and on_user_code is not None:
             ask = DeviceCodeRequest(request.asked, on_user_code, timeout=timeout)
@@ -312,12 +325,26 @@ class ConfidentialClient(
         claims: str | None,
         min_validity: float | None,
         correlation_id: str | None,
+        client_claims: str | None,
+        refresh_if_sha256: str | None,
     ) -> TokenT:
         from warmtoken.flows.client_credentials import acquire_for_client
         from warmtoken.flows.requests import TokenRequest
 
-        keep = _keep(self._view_of_own, scopes, tenant_id)
-        request = TokenRequest(scopes, None, None, tenant_id, force_refresh, claims, min_validity, correlation_id, keep)
+        keep = _keep(self._view_of_own, scopes, tenant_id, client_claims)
+        request = TokenRequest(
+            scopes,
+            None,
+            None,
+            tenant_id,
+            force_refresh,
+            claims,
+            min_validity,
+            correlation_id,
+            keep,
+            client_claims,
+            refresh_if_sha256,
+        )
         token: TokenT = self._run(acquire_for_client(self._context, request))
         return token
 
@@ -355,8 +382,13 @@ def _check_fallback(fallback: object, on_user_code: object) -> None:
         raise ValueError('expected on_user_code with fallback="device_code", a function that shows the code; got None')
 
 
-def _keep(view: Callable[[], _engine.View], scopes: Iterable[str], tenant_id: str | None) -> Remember | None:
-    # What is no list or tuple may be used up by now; what is no text is refused by the flow.
+def _keep(
+    view: Callable[[], _engine.View], scopes: Iterable[str], tenant_id: str | None, client_claims: str | None
+) -> Remember | None:
+    # What is no list or tuple may be used up by now; what is no text is refused by the flow. In memory a request with
+    # client claims would look like one without.
     if not isinstance(scopes, list | tuple) or not (tenant_id is None or isinstance(tenant_id, str)):
+        return None
+    if client_claims is not None:
         return None
     return Remember(view, scopes, tenant_id)

@@ -71,6 +71,18 @@ def test_each_field_of_an_owner_tells_partitions_apart(field: str) -> None:
     assert KEYS.account(other) != KEYS.account(OWNER)
 
 
+def test_a_familys_tokens_and_accounts_are_the_same_for_all_its_clients_and_nobody_elses() -> None:
+    other = OWNER._replace(client_id="other")
+    for key in (KEYS.refresh_token, KEYS.accounts, KEYS.account):
+        assert key(OWNER, "1") == key(other, "1")
+        for stranger in (OWNER, OWNER._replace(client_id="1"), OWNER._replace(client_id="")):
+            assert key(stranger) != key(OWNER, "1")
+        assert key(OWNER, "1") != key(OWNER, "2")
+        assert key(OWNER, "1") != key(OWNER._replace(authority="other"), "1")
+    assert KEYS.refresh_token(OWNER, "1") == KEYS.refresh_token(OWNER._replace(home_account_id="USER"), "1")
+    assert KEYS.refresh_token(OWNER, "1") != KEYS.refresh_token(OWNER._replace(home_account_id="user-2"), "1")
+
+
 def test_case_does_not_matter_in_client_account_realm_and_token_type() -> None:
     loud = Slot(Owner("authority", "CLIENT", "USER"), "REALM", "BEARER")
     assert all_keys(loud, ("a",)) == all_keys(SLOT, ("a",))

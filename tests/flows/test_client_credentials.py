@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from support.world import SCOPES, World
 
-from warmtoken import ServiceError, UiRequiredError
+from warmtoken import ClientError, ServiceError, UiRequiredError
 
 SCOPE = ["api/.default"]
 
@@ -45,6 +47,36 @@ def test_force_refresh_claims_and_min_validity(world: World) -> None:
     assert challenged.correlation_id == "mine"
     assert service.acquire_token_for_client(SCOPE).access_token == challenged.access_token
     assert service.acquire_token_for_client(SCOPE, min_validity=60).access_token == challenged.access_token
+
+
+def test_client_claims_tell_tokens_apart_and_do_not_bypass_the_cache(world: World) -> None:
+    service = world.confidential()
+    kinds = ['{"access_token":{"a":null}}', '{"access_token":{"b":null}}', None]
+    for _ in range(3):
+        tokens = {service.acquire_token_for_client(SCOPE, client_claims=kind).access_token for kind in kinds}
+        assert len(tokens) == 3
+    assert [asked.claims for asked in world.idp.token_requests] == kinds
+
+
+def test_a_token_that_an_api_refused_is_not_served_and_its_successor_is(world: World) -> None:
+    service = world.confidential()
+    refused = service.acquire_token_for_client(SCOPE)
+    named = hashlib.sha256(refused.access_token.encode()).hexdigest()
+    results = [service.acquire_token_for_client(SCOPE, refresh_if_sha256=named) for _ in range(3)]
+    assert [result.metadata.token_source for result in results] == ["identity_provider", "cache", "cache"]
+    assert refused.access_token not in {result.access_token for result in results}
+    assert service.acquire_token_for_client(SCOPE).access_token == results[0].access_token
+    with pytest.raises(ValueError, match="force_refresh"):
+        service.acquire_token_for_client(SCOPE, refresh_if_sha256=named, force_refresh=True)
+
+
+@pytest.mark.parametrize("claims", ["[1]", "secret-claim-7"])
+def test_client_claims_that_are_no_json_object_are_refused_without_being_shown(world: World, claims: str) -> None:
+    service = world.confidential()
+    service.acquire_token_for_client(SCOPE)
+    with pytest.raises(ClientError, match="invalid_json_claims_format") as refused:
+        service.acquire_token_for_client(SCOPE, client_claims=claims)
+    assert "secret-claim-7" not in str(refused.value)
 
 
 def test_the_scopes_go_as_typed_without_reserved_ones(world: World) -> None:

@@ -127,6 +127,39 @@ def test_a_refresh_goes_to_the_home_tenant_with_entras_parameters(
     assert renewed.metadata.token_endpoint == entra.requests[-1].url
 
 
+def test_a_refresh_names_the_library_and_where_the_users_data_lie(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    assert "x-anchormailbox" not in entra.requests[-1].headers  # nobody knew whose token it was
+    app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    headers = entra.requests[-1].headers
+    assert headers["x-anchormailbox"] == f"oid:oid-1@{HOME}"
+    assert headers["x-client-sku"] == "warmtoken"
+    assert headers["x-ms-lib-capability"] == "retry-after, h429"
+    assert not {name for name in headers if "telemetry" in name}
+
+
+def test_the_granted_scopes_are_kept_in_order_without_case(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    entra.scope = "profile User.Read email openid Calendars.Read"
+    renewed = app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    ordered = ("Calendars.Read", "email", "openid", "profile", "User.Read")
+    assert (renewed.scopes, app.acquire_token_silent(SCOPES, signed_in.account).scopes) == (ordered, ordered)
+
+
+def test_of_two_tokens_that_serve_the_one_that_expires_last_is_taken(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    """Where MSAL.NET raises multiple_matching_tokens_detected, as for reserved scopes alone."""
+    entra.scope = "Mail.Read openid"
+    entra.clock.advance(60)
+    later = app.acquire_token_silent(["Mail.Read"], signed_in.account)
+    for reserved in (["openid"], ["offline_access", "Profile"], []):
+        assert app.acquire_token_silent(reserved, signed_in.account).access_token == later.access_token
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+
+
 def test_one_refresh_token_serves_all_tenants_and_each_has_its_own_access_token(
     app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
 ) -> None:

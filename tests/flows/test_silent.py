@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 from support.world import ALICE, BOB, SCOPES, Client, World
 
-from warmtoken import Account, AuthenticationResult, ClientError, UiRequiredError
+from warmtoken import Account, AuthenticationResult, ClientError, UiRequiredError, _engine
+from warmtoken.cache.extended_key import components_of
+from warmtoken.cache.records import AccessTokenRecord
+from warmtoken.cache.sealing import RecordType
 from warmtoken.testing import UserAgent
 
 
@@ -293,6 +298,156 @@ def test_claims_that_are_no_json_object_are_refused_without_being_shown(world: W
     assert refused.value.code == "invalid_json_claims_format"
     assert "secret-claim-7" not in str(refused.value)
     assert world.token_requests() == 0
+
+
+# --- claims of the client's own ---
+
+OWN_CLAIMS = '{"access_token":{"department":null}}'
+
+
+def test_client_claims_are_sent_along_and_do_not_bypass_the_cache(world: World) -> None:
+    app = world.public(client_capabilities=["cp1"])
+    account = world.sign_in(app).account
+    results = [app.acquire_token_silent(SCOPES, account, client_claims=OWN_CLAIMS) for _ in range(3)]
+    assert [result.metadata.cache_level for result in results] == ["none", "store", "store"]
+    assert len({result.access_token for result in results}) == 1
+    (asked,) = world.idp.token_requests
+    assert json.loads(asked.claims or "") == {"access_token": {"department": None, "xms_cc": {"values": ["cp1"]}}}
+
+
+def test_a_token_with_client_claims_serves_those_alone_who_asked_with_the_same(world: World, app: Client) -> None:
+    """In both directions: neither kind of token serves the other kind of request, in the file or in memory."""
+    signed_in = world.sign_in(app)
+    others = [OWN_CLAIMS, '{"access_token":{"department":{"essential":true}}}', None]
+    for _ in range(3):
+        tokens = {claims: app.acquire_token_silent(SCOPES, signed_in.account, client_claims=claims) for claims in others}
+        assert len({result.access_token for result in tokens.values()}) == 3
+        assert tokens[None].access_token == signed_in.access_token
+        # Fewer scopes are looked up another way.
+        for claims, result in tokens.items():
+            for scopes in (["orders.read"], []):
+                narrow = app.acquire_token_silent(scopes, signed_in.account, client_claims=claims)
+                assert narrow.access_token == result.access_token
+    assert world.token_requests() == 2
+
+
+def test_client_claims_that_say_the_same_get_the_same_token(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    first = app.acquire_token_silent(SCOPES, account, client_claims='{"a":{"x":1,"y":2}}')
+    same = app.acquire_token_silent(SCOPES, account, client_claims=' {"a": {"y": 2, "x": 1}}')
+    assert same.access_token == first.access_token
+
+
+def test_empty_client_claims_are_a_plain_request(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    assert app.acquire_token_silent(SCOPES, signed_in.account, client_claims="{}").access_token == signed_in.access_token
+
+
+def test_a_challenge_beside_client_claims_bypasses_the_cache_and_its_token_serves_the_same_claims(
+    world: World, app: Client
+) -> None:
+    signed_in = world.sign_in(app)
+    challenge = '{"access_token":{"nbf":{"value":"1"}}}'
+    forced = app.acquire_token_silent(SCOPES, signed_in.account, client_claims=OWN_CLAIMS, claims=challenge)
+    assert app.acquire_token_silent(SCOPES, signed_in.account, client_claims=OWN_CLAIMS).access_token == (
+        forced.access_token
+    )
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+    (asked,) = world.idp.token_requests
+    assert json.loads(asked.claims or "") == {"access_token": {"department": None, "nbf": {"value": "1"}}}
+
+
+def test_the_record_says_which_client_claims_a_token_was_made_with(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    app.acquire_token_silent(SCOPES, account, client_claims=OWN_CLAIMS)
+    components = [components_of(record.extended_key) for record in access_tokens_in(world)]
+    assert sorted(components, key=len) == [{}, {"client_claims": OWN_CLAIMS}]
+
+
+def access_tokens_in(world: World) -> list[AccessTokenRecord]:
+    vault = world.cache.vault()
+    sealed = _engine.scan(vault.shared.store, _engine.ACCESS, b"")
+    plains = [vault.sealer.unseal(RecordType.ACCESS_TOKEN, key, value) for key, value in sealed]
+    return [AccessTokenRecord(*_engine.split_fields(plain)) for plain in plains if plain]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("claims", ["[1]", "{", "secret-claim-7", '{"secret-claim-7":1,"secret-claim-7":2}'])
+def test_client_claims_that_are_no_json_object_are_refused_early_and_not_shown(
+    world: World, app: Client, claims: str
+) -> None:
+    signed_in = world.sign_in(app)
+    for account in (signed_in.account, None):
+        with pytest.raises(ClientError) as refused:
+            app.acquire_token_silent(SCOPES, account, client_claims=claims)
+        assert refused.value.code == "invalid_json_claims_format"
+        assert "secret-claim-7" not in str(refused.value)
+    assert world.token_requests() == 0
+
+
+def test_a_certain_miss_with_client_claims_is_none_without(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    app.remove_account(account)
+    for _ in range(2):
+        with pytest.raises(UiRequiredError, match="no_tokens_found"):
+            app.acquire_token_silent(SCOPES, account, client_claims=OWN_CLAIMS)
+    world.sign_in(app)
+    for _ in range(2):
+        assert from_cache(app.acquire_token_silent(SCOPES, account))
+
+
+# --- a token that an API refused ---
+
+
+def sha256_of(result: AuthenticationResult) -> str:
+    return hashlib.sha256(result.access_token.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("spelt", [str.lower, str.upper])
+def test_a_token_that_an_api_refused_is_not_served_and_its_successor_is(
+    world: World, app: Client, spelt: Callable[[str], str]
+) -> None:
+    refused = world.sign_in(app)
+    for _ in range(2):
+        app.acquire_token_silent(SCOPES, refused.account)  # it is in memory, too
+    named = spelt(sha256_of(refused))
+    results = [app.acquire_token_silent(SCOPES, refused.account, refresh_if_sha256=named) for _ in range(3)]
+    assert [result.metadata.token_source for result in results] == ["identity_provider", "cache", "cache"]
+    assert results[0].metadata.cache_refresh_reason == "force_refresh_or_claims"
+    assert len({result.access_token for result in results}) == 1
+    assert refused.access_token != results[0].access_token
+    assert app.acquire_token_silent(SCOPES, refused.account).access_token == results[0].access_token
+    assert world.token_requests() == 1
+
+
+def test_the_hash_of_another_token_does_not_matter(world: World, app: Client) -> None:
+    signed_in = world.sign_in(app)
+    result = app.acquire_token_silent(SCOPES, signed_in.account, refresh_if_sha256="0" * 64)
+    assert (result.access_token, from_cache(result)) == (signed_in.access_token, True)
+
+
+def test_a_challenge_that_names_the_refused_token_is_answered_by_another_from_the_cache(
+    world: World, app: Client
+) -> None:
+    """MSAL.NET's rule: with a hash, claims alone do not bypass the cache."""
+    refused = world.sign_in(app)
+    ask = {"claims": '{"access_token":{"nbf":{"value":"1"}}}', "refresh_if_sha256": sha256_of(refused)}
+    results = [app.acquire_token_silent(SCOPES, refused.account, **ask) for _ in range(2)]
+    assert [from_cache(result) for result in results] == [False, True]
+    (asked,) = world.idp.token_requests
+    assert "nbf" in (asked.claims or "")
+
+
+@pytest.mark.parametrize("bad", ["", "0" * 63, "0" * 65, "g" * 64, "0" * 64 + "\n"])
+def test_what_is_no_sha256_is_refused(world: World, app: Client, bad: str) -> None:
+    account = world.sign_in(app).account
+    with pytest.raises(ValueError, match="refresh_if_sha256"):
+        app.acquire_token_silent(SCOPES, account, refresh_if_sha256=bad)
+
+
+def test_a_hash_and_force_refresh_exclude_each_other(world: World, app: Client) -> None:
+    account = world.sign_in(app).account
+    with pytest.raises(ValueError, match="force_refresh"):
+        app.acquire_token_silent(SCOPES, account, refresh_if_sha256="0" * 64, force_refresh=True)
 
 
 # --- apart from one another ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,20 @@ def test_one_request_for_all_who_want_the_clients_token(world: World) -> None:
     results = at_once(world, service, lambda client, _: client.acquire_token_for_client(["api/.default"]))
     assert len(tokens_of(results)) == 1
     assert world.idp.counters.grants == {"client_credentials": 1}
+
+
+def test_one_request_for_all_who_had_the_same_token_refused(world: World, app: Client) -> None:
+    refused = world.sign_in(app)
+    named = hashlib.sha256(refused.access_token.encode()).hexdigest()
+    world.idp.token_delay = 0.1
+    results = at_once(
+        world,
+        app,
+        lambda client, _: client.acquire_token_silent(SCOPES, refused.account, refresh_if_sha256=named),
+    )
+    assert len(tokens_of(results)) == 1
+    assert tokens_of(results) != {refused.access_token}
+    assert world.token_requests() == 1
 
 
 def test_all_share_the_error_of_the_one_request(world: World, app: Client) -> None:

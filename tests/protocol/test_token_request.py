@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,6 +10,7 @@ from warmtoken.models import ClientAssertion, ClientSecret
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
 from warmtoken.protocol.discovery import ProviderMetadata, entra_metadata
+from warmtoken.protocol.entra_headers import entra_headers
 from warmtoken.protocol.token_request import (
     AuthorizationRequest,
     RequestContext,
@@ -125,7 +127,17 @@ def test_method_and_headers(context, build, expected):
         "content-type": "application/x-www-form-urlencoded",
         "client-request-id": "c-1",
         "return-client-request-id": "true",
+        **(entra_headers("") if context.authority.kind == "entra" else {}),
     }
+
+
+@pytest.mark.parametrize(("build", "expected"), REQUESTS)
+def test_entra_alone_is_told_the_library_and_the_users_mailbox(build, expected):
+    told = {"x-client-sku", "x-client-ver", "x-client-os", "x-ms-lib-capability", "x-anchormailbox"}
+    headers = build(replace(entra(), mailbox="oid:u@t")).headers
+    assert told <= set(headers)
+    assert (headers["x-anchormailbox"], headers["x-ms-lib-capability"]) == ("oid:u@t", "retry-after, h429")
+    assert not {name for name in build(replace(oidc(), mailbox="oid:u@t")).headers if name.startswith("x-")}
 
 
 @pytest.mark.parametrize(("build", "expected"), REQUESTS)

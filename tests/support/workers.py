@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from support.family import AUTHORITY, FamilyProvider
 from support.world import KEY, SCOPES
 
 from warmtoken import Account, AuthenticationResult, PublicClientApplication, TokenCache, UiRequiredError
@@ -16,6 +18,7 @@ from warmtoken.testing import Clock
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+    from multiprocessing.queues import Queue
     from multiprocessing.synchronize import Barrier
 
 
@@ -106,3 +109,18 @@ def _answer_and_exit(app: PublicClientApplication, account: Account, channel: Co
         channel.send(repr(error))
         os._exit(1)
     os._exit(0)
+
+
+def ask_as_members(directory: Path, client_id: str, account: Account, barrier: Barrier, answers: Queue[str]) -> None:
+    """Ask as a client of a family when all are ready and the token has expired, and send the token or what came."""
+    clock = Clock()
+    clock.advance(3600)
+    cache = TokenCache(directory / "cache", key=KEY, clock=clock)
+    provider = FamilyProvider(directory / "idp", clock)
+    provider.on_request = lambda _: time.sleep(0.1)  # so that the others come meanwhile
+    app = PublicClientApplication(client_id, authority=AUTHORITY, cache=cache, transport=provider)
+    barrier.wait(60)
+    try:
+        answers.put(app.acquire_token_silent(["User.Read"], account).access_token)
+    except Exception as error:  # noqa: BLE001
+        answers.put(repr(error))

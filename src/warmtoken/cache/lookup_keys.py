@@ -132,24 +132,31 @@ class LookupKeys:
         return self._scope_parts(self._slot_part(*slot[1:]), scopes)
 
     def refresh_token(self, owner: Owner, family_id: str = "") -> bytes:
-        """Return the key of an owner's refresh token."""
-        return self.partition(owner) + self._named_part("refresh", family_id)
+        """Return the key of an owner's refresh token, or of the one that all clients of a family have for the user."""
+        partition = self._partition_of_family(owner, family_id) if family_id else self.partition(owner)
+        return partition + self._named_part("refresh", family_id)
+
+    def _partition_of_family(self, owner: Owner, family_id: str) -> bytes:
+        state = self._clients("family", owner.authority, family_id).copy()
+        state.update(_prefixed((owner.home_account_id or "").lower()))
+        return state.digest()
 
     def id_token(self, owner: Owner, realm: str) -> bytes:
         """Return the key of an owner's id token for a realm."""
         return self.partition(owner) + self._named_part("id", realm.lower())
 
-    def accounts(self, owner: Owner) -> bytes:
-        """Return the 16-byte prefix of all accounts of the owner's client."""
-        return self._hash(("accounts", owner.authority, owner.client_id.lower()))
+    def accounts(self, owner: Owner, family_id: str = "") -> bytes:
+        """Return the 16-byte prefix of all accounts of the owner's client, or of a family of clients."""
+        whose = ("accounts of family", family_id) if family_id else ("accounts", owner.client_id.lower())
+        return self._hash((whose[0], owner.authority, whose[1]))
 
-    def account(self, owner: Owner) -> bytes:
+    def account(self, owner: Owner, family_id: str = "") -> bytes:
         """Return the 24-byte prefix of one user's accounts, one for each realm."""
-        return self.accounts(owner) + self._hash(("account", (owner.home_account_id or "").lower()))[:8]
+        return self.accounts(owner, family_id) + self._hash(("account", (owner.home_account_id or "").lower()))[:8]
 
-    def account_in(self, owner: Owner, realm: str) -> bytes:
+    def account_in(self, owner: Owner, realm: str, family_id: str = "") -> bytes:
         """Return the 32-byte key of one user's account in one realm."""
-        return self.account(owner) + self._hash(("realm", realm.lower()))[:8]
+        return self.account(owner, family_id) + self._hash(("realm", realm.lower()))[:8]
 
     def app(self, owner: Owner) -> bytes:
         """Return the key of the client's metadata."""

@@ -217,17 +217,29 @@ class Vault:
         if token is None:
             return [self._still_signed_in(new)] if new.replacing is not None else []
         key = self.keys.refresh_token(new.slot.owner, token.family_id)
-        if new.replacing is None:
-            _, old = _engine.read(self._store, _engine.REFRESH, key)
-            generation = read_header(old).generation if old else 0
-            return [self._put(_engine.REFRESH, RecordType.REFRESH_TOKEN, key, token, Header(0, 0, generation + 1))]
-        found = new.replacing.found
-        generation = found.generation if found else 0
+        found = new.replacing.found if new.replacing is not None else None
+        generation = found.generation if found and found.key == key else self._generation_at(key)
         put = self._put(_engine.REFRESH, RecordType.REFRESH_TOKEN, key, token, Header(0, 0, generation + 1))
-        return [(_engine.EXPECT, _engine.REFRESH, key, found.sealed_head if found else b""), put]
+        if new.replacing is None:
+            return [put]
+        if found is None:
+            return [(_engine.EXPECT, _engine.REFRESH, key, b""), put]
+        return [(_engine.EXPECT, _engine.REFRESH, found.key, found.sealed_head), put, *self._spent(found, key)]
+
+    def _generation_at(self, key: bytes) -> int:
+        _, old = _engine.read(self._store, _engine.REFRESH, key)
+        return read_header(old).generation if old else 0
+
+    def _spent(self, found: CachedRefreshToken, successor: bytes) -> list[Operation]:
+        # A client's own token that was redeemed for the family's is done with; the family's is for others, too.
+        if found.key == successor or found.record.family_id:
+            return []
+        return [(_engine.DELETE, _engine.REFRESH, found.key)]
 
     def _still_signed_in(self, new: NewTokens) -> Operation:
-        return _engine.EXPECT, _engine.REFRESH, self.keys.refresh_token(new.slot.owner), MAGIC
+        found = new.replacing.found if new.replacing is not None else None
+        key = found.key if found is not None else self.keys.refresh_token(new.slot.owner)
+        return _engine.EXPECT, _engine.REFRESH, key, MAGIC
 
     def _rest_operations(self, new: NewTokens) -> list[Operation]:
         owner = new.slot.owner
@@ -236,11 +248,18 @@ class Vault:
             key = self.keys.id_token(owner, new.id_token.realm)
             operations.append(self._put(_engine.IDENTITY, RecordType.ID_TOKEN, key, new.id_token))
         if new.account is not None:
-            key = self.keys.account_in(owner, new.account.realm)
-            operations.append(self._put(_engine.ACCOUNT, RecordType.ACCOUNT, key, new.account))
-        if new.app is not None:
-            operations.append(self._put(_engine.APP, RecordType.APP, self.keys.app(owner), new.app))
+            operations += self._account_operations(owner, new.account, new.refresh_token)
+        if new.app is not None and self.app(owner) != new.app:
+            operations.append(self._app_operation(owner, new.app))
         return operations
+
+    def _account_operations(
+        self, owner: Owner, account: AccountRecord, refresh: RefreshTokenRecord | None
+    ) -> list[Operation]:
+        # Whoever may use the family's refresh token must find the account that it is for.
+        families = _own_and(refresh.family_id if refresh is not None else "")
+        keys = [self.keys.account_in(owner, account.realm, family) for family in families]
+        return [self._put(_engine.ACCOUNT, RecordType.ACCOUNT, key, account) for key in keys]
 
     def _access_token_operation(self, new: NewTokens) -> Operation:
         record = new.access_token
@@ -255,21 +274,36 @@ class Vault:
     ) -> Operation:
         return _engine.PUT, db, key, self._sealer.seal(kind, key, records.encode(record), header)
 
+    # --- what the provider said about clients ---
+
+    def app(self, owner: Owner) -> AppRecord | None:
+        """Return what is known of the owner's client, None where nothing is."""
+        key = self.keys.app(owner)
+        _, value = _engine.read(self._store, _engine.APP, key)
+        plain = None if value is None else self._sealer.unseal(RecordType.APP, key, value)
+        return None if plain is None else records.decode_app(plain)
+
+    def save_app(self, owner: Owner, app: AppRecord) -> None:
+        """Note something about the owner's client; CacheError where it cannot be written."""
+        self._commit(lambda: [self._app_operation(owner, app)])
+
+    def _app_operation(self, owner: Owner, app: AppRecord) -> Operation:
+        return self._put(_engine.APP, RecordType.APP, self.keys.app(owner), app)
+
     # --- accounts ---
 
-    def accounts(self, owner: Owner) -> list[AccountRecord]:
-        """Return the accounts of the owner's client, one for each user and realm."""
-        return list(self._accounts_under(self.keys.accounts(owner)))
+    def accounts(self, owner: Owner, family_id: str = "") -> list[AccountRecord]:
+        """Return the accounts of the owner's client, one for each user and realm, and those of its family."""
+        return self._accounts_under([self.keys.accounts(owner, family) for family in _own_and(family_id)])
 
-    def account(self, owner: Owner) -> list[AccountRecord]:
-        """Return one user's accounts, one for each realm."""
-        return list(self._accounts_under(self.keys.account(owner)))
+    def account(self, owner: Owner, family_id: str = "") -> list[AccountRecord]:
+        """Return one user's accounts, one for each realm, and those of the family."""
+        return self._accounts_under([self.keys.account(owner, family) for family in _own_and(family_id)])
 
-    def _accounts_under(self, prefix: bytes) -> Iterator[AccountRecord]:
-        for key, value in self._scan(_engine.ACCOUNT, prefix):
-            plain = self._sealer.unseal(RecordType.ACCOUNT, key, value)
-            if plain is not None:
-                yield records.decode_account(plain)
+    def _accounts_under(self, prefixes: list[bytes]) -> list[AccountRecord]:
+        sealed = (pair for prefix in prefixes for pair in self._scan(_engine.ACCOUNT, prefix))
+        plains = (self._sealer.unseal(RecordType.ACCOUNT, key, value) for key, value in sealed)
+        return [records.decode_account(plain) for plain in plains if plain is not None]
 
     def _scan(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         # In pages, each a snapshot of its own: a long listing pins no old pages of the file.
@@ -278,14 +312,20 @@ class Vault:
             yield from page
             after = page[-1][0]
 
-    def remove_account(self, owner: Owner) -> None:
-        """Delete a user's tokens and accounts of one client, in one transaction."""
+    def remove_account(self, owner: Owner, family_id: str = "") -> None:
+        """Delete a user's tokens and accounts of one client, and the refresh token of its family, in one transaction."""
         partition = self.keys.partition(owner)
-        self.shared.commit(
-            [
-                (_engine.DELETE_TOKENS, _engine.ACCESS, partition),
-                (_engine.DELETE_PREFIX, _engine.REFRESH, partition),
-                (_engine.DELETE_PREFIX, _engine.IDENTITY, partition),
-                (_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner)),
-            ]
-        )
+        operations: list[Operation] = [
+            (_engine.DELETE_TOKENS, _engine.ACCESS, partition),
+            (_engine.DELETE_PREFIX, _engine.REFRESH, partition),
+            (_engine.DELETE_PREFIX, _engine.IDENTITY, partition),
+            (_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner)),
+        ]
+        if family_id:
+            operations.append((_engine.DELETE, _engine.REFRESH, self.keys.refresh_token(owner, family_id)))
+            operations.append((_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner, family_id)))
+        self.shared.commit(operations)
+
+
+def _own_and(family_id: str) -> tuple[str, ...]:
+    return ("", family_id) if family_id else ("",)

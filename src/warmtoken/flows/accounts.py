@@ -9,6 +9,7 @@ from warmtoken.cache.records import AccountRecord
 from warmtoken.errors import UiRequiredError
 from warmtoken.flows.context import Context
 from warmtoken.flows.effects import Call, Flow
+from warmtoken.flows.family import family_of
 from warmtoken.flows.freshness import is_usable
 from warmtoken.flows.requests import check_text
 from warmtoken.models import Account
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def list_accounts(context: Context, username: str | None) -> Flow[list[Account]]:
-    """Return the users who are signed in to this client, by username; `username` is compared without case.
+    """Return the users who are signed in to this client or its family, by username; that is compared without case.
 
     Listed is who has a refresh token (MSAL.NET's rule) or, which MSAL.NET leaves out, a usable access token: silent
     acquisition serves both. MSAL Python lists whoever signed in once, and offers users whom it cannot serve.
@@ -36,7 +37,7 @@ def find_account(context: Context, home_account_id: str) -> Flow[Account | None]
     """Return the user with this id, which is compared without case, if signed in; else None."""
     owner = context.owner(_checked_id(home_account_id))
     found: list[Account] = yield Call(
-        lambda: _signed_in(context, _one_for_each_user(context, context.vault.account(owner)))
+        lambda: _signed_in(context, _one_for_each_user(context, context.vault.account(owner, family_of(context))))
     )
     return found[0] if found else None
 
@@ -44,12 +45,12 @@ def find_account(context: Context, home_account_id: str) -> Flow[Account | None]
 def remove_account(context: Context, account: Account) -> Flow[None]:
     """Delete a user's tokens and account of this client, in all tenants and under all names of the authority.
 
-    What the provider said of the client stays (MSAL.NET). An account of another issuer is none of this client's,
-    whatever its id: nothing is deleted.
+    The refresh token of the client's family goes along: it would serve the user again. What the provider said of the
+    client stays (MSAL.NET). An account of another issuer is none of this client's, whatever its id: nothing is deleted.
     """
     owner = context.owner(_checked_account(account).home_account_id)
     if context.issues_for(account.environment):
-        yield Call(lambda: context.vault.remove_account(owner))
+        yield Call(lambda: context.vault.remove_account(owner, family_of(context)))
 
 
 def remove_tokens_of_client(context: Context) -> Flow[None]:
@@ -111,7 +112,7 @@ def _sorted(accounts: list[Account]) -> list[Account]:
 
 
 def _known(context: Context, username: str | None) -> list[Account]:
-    found = _one_for_each_user(context, context.vault.accounts(context.owner(None)))
+    found = _one_for_each_user(context, context.vault.accounts(context.owner(None), family_of(context)))
     if username is None:
         return found
     return [account for account in found if account.username.casefold() == username.casefold()]
@@ -119,11 +120,14 @@ def _known(context: Context, username: str | None) -> list[Account]:
 
 def _signed_in(context: Context, accounts: list[Account]) -> list[Account]:
     vault, now, margin = context.vault, context.now(), context.expiry_margin
+    family = family_of(context)
 
     def can_be_served(owner: Owner) -> bool:
         # One look for most users; a look at the access tokens for those alone who have no refresh token.
-        return vault.has_refresh_token(owner) or any(
-            is_usable(token, now, margin) for token in vault.access_tokens(owner)
+        return (
+            vault.has_refresh_token(owner)
+            or (family != "" and vault.has_refresh_token(owner, family))
+            or any(is_usable(token, now, margin) for token in vault.access_tokens(owner))
         )
 
     return [account for account in accounts if can_be_served(context.owner(account.home_account_id))]

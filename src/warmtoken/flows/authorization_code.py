@@ -15,6 +15,7 @@ from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import InteractiveRequest, new_correlation_id
 from warmtoken.models import AuthenticationResult
 from warmtoken.protocol.claims import merge_claims
+from warmtoken.protocol.entra_headers import mailbox_of_hint
 from warmtoken.protocol.discovery import ProviderMetadata
 from warmtoken.protocol.pkce import challenge, new_verifier
 from warmtoken.protocol.token_reply import parse_token_reply
@@ -165,7 +166,9 @@ def _printable(text: str, limit: int) -> str:
 def _exchange(context: Context, sign_in: _SignIn, redirect_uri: str, code: str) -> Flow[AuthenticationResult]:
     sent_at = context.now()
     http_request = authorization_code_request(
-        context.request(context.authority, sign_in.metadata, sign_in.correlation_id),
+        context.request(
+            context.authority, sign_in.metadata, sign_in.correlation_id, mailbox_of_hint(sign_in.request.login_hint)
+        ),
         code,
         redirect_uri=redirect_uri,
         code_verifier=sign_in.verifier,

@@ -26,7 +26,7 @@ def acquire_for_client(context: Context, request: TokenRequest) -> Flow[Authenti
             f"expected an authority that names a tenant, got {authority.url}; pass tenant_id= or another authority",
         )
     yield from open_cache(context)
-    search = Search(context, request, context.slot(None, authority), None, watch)
+    search = Search(context, request, context.slot(None, authority, request.extended_key), None, watch)
     return (
         yield from find_or_fetch(
             search,
@@ -45,9 +45,19 @@ def _ask(
     http_request = client_credentials_request(
         context.request(authority, metadata, correlation_id),
         request.asked,
-        claims=merge_claims(request.claims, context.client_capabilities),
+        claims=merge_claims(request.claims, context.client_capabilities, request.client_claims),
     )
     response = yield from send(http_request, watch)
     reply = parse_token_reply(response, correlation_id=correlation_id, secrets=secrets_of(http_request))
-    asked = Asked(authority, metadata, request.asked, correlation_id, sent_at, watch, reason, source="", for_user=False)
+    asked = Asked(
+        authority,
+        metadata,
+        request.asked,
+        correlation_id,
+        sent_at,
+        watch,
+        reason,
+        for_user=False,
+        extended_key=request.extended_key,
+    )
     return (yield from take_in(context, asked, reply))

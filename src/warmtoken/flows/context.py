@@ -71,15 +71,17 @@ class Context:
                 self._home_authorities[home_tenant] = found
         return found
 
-    def slot(self, home_account_id: str | None, authority: Authority) -> Slot:
+    def slot(self, home_account_id: str | None, authority: Authority, extended_key: str = "") -> Slot:
         """Return where the tokens of a request lie."""
-        return Slot(self.owner(home_account_id), authority.tenant)
+        return Slot(self.owner(home_account_id), authority.tenant, extended_key=extended_key)
 
-    def request(self, authority: Authority, metadata: ProviderMetadata, correlation_id: str) -> RequestContext:
-        """Return what the protocol needs to build a request."""
+    def request(
+        self, authority: Authority, metadata: ProviderMetadata, correlation_id: str, mailbox: str = ""
+    ) -> RequestContext:
+        """Return what the protocol needs to build a request; `mailbox` is the user's, as far as is known."""
         from warmtoken.protocol.token_request import RequestContext
 
-        return RequestContext(authority, metadata, self.client, correlation_id, self.now())
+        return RequestContext(authority, metadata, self.client, correlation_id, self.now(), mailbox)
 
 
 def open_cache(context: Context) -> Flow[None]:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.vault import CachedRefreshToken, Replacing
 from warmtoken.errors import CacheError, ServiceError, UiRequiredError
-from warmtoken.flows.accounts import no_tokens_found
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Detach, Flow
+from warmtoken.flows.family import family_of, is_stranger, note_stranger
 from warmtoken.flows.metadata import provider_metadata, send
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import TokenRequest, new_correlation_id
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.authority import Authority
 from warmtoken.protocol.claims import merge_claims
+from warmtoken.protocol.entra_headers import mailbox_of
 from warmtoken.protocol.scopes import RESERVED
 from warmtoken.protocol.token_reply import parse_token_reply
 from warmtoken.protocol.token_request import refresh_request, secrets_of
@@ -26,7 +27,8 @@ from warmtoken.protocol.token_request import refresh_request, secrets_of
 class Renewal:
     """A user's token to be had by the refresh token in the cache, and why.
 
-    `look` returns the token where it is in the cache by now.
+    `look` returns the token where it is in the cache by now. `family_id` says whose refresh token: that of the family
+    of clients, or the client's own ("").
     """
 
     account: Account
@@ -36,27 +38,38 @@ class Renewal:
     reason: CacheRefreshReason
     watch: Stopwatch
     look: Callable[[], AuthenticationResult | None]
+    family_id: str = ""
+
+    def refresh_token(self, context: Context) -> CachedRefreshToken | None:
+        """Return the refresh token that is in the cache now."""
+        return context.vault.find_refresh_token(self.slot.owner, self.family_id)
 
 
-def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult]:
+def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult | None]:
     """Redeem the account's refresh token; the caller sees to it that nobody else does at the same time.
 
-    Raises UiRequiredError where there is none or the provider takes it no more.
+    Returns None where there is none, or the client does not belong to the family whose it is. Raises UiRequiredError
+    where the provider takes it no more.
     """
     yield Call(context.vault.save_unsaved)
-    found = context.vault.find_refresh_token(renewal.slot.owner)
+    found = renewal.refresh_token(context)
     # A sign-in takes no lock: one that came since the last look brought an access token too. The refresh token was
     # read before this look, so it is not that of a sign-in that this look misses.
     # (Whoever forces a refresh must not get what was fetched before the call, but could only be saved just now.)
     signed_in = None if renewal.request.force_refresh else renewal.look()
     if signed_in is not None:
         return signed_in
-    if found is None:
-        raise no_tokens_found(renewal.request.correlation_id)
+    if found is None or (renewal.family_id and not family_of(context)):
+        return None
     try:
         return (yield from _redeem(context, renewal, found))
+    except ServiceError as error:
+        if not renewal.family_id or not is_stranger(error):
+            raise
+        yield from note_stranger(context, renewal.slot.owner)
+        return None
     except UiRequiredError as error:
-        newer = context.vault.find_refresh_token(renewal.slot.owner)
+        newer = renewal.refresh_token(context)
         if newer is not None and newer.record.secret != found.record.secret:  # a sign-in replaced it while we asked
             return renewal.look() or (yield from _redeem(context, renewal, newer))
         if _is_dead(error, renewal.authority):
@@ -91,6 +104,8 @@ def _redeem(context: Context, renewal: Renewal, found: CachedRefreshToken) -> Fl
         renewal.account,
         Replacing(found),
         found.record.target,
+        renewal.request.client_claims,
+        renewal.request.extended_key,
     )
     try:
         return (yield from redeem(context, found.record.secret, asked))
@@ -124,6 +139,7 @@ class Asking:
     """What to redeem a refresh token for.
 
     `account` is None where the token came from another library; `granted` is what it stands for, as far as is known.
+    `claims` is a challenge, `client_claims` what the client asks for itself, with its `extended_key`.
     """
 
     authority: Authority
@@ -135,6 +151,8 @@ class Asking:
     account: Account | None = None
     replacing: Replacing | None = None
     granted: str = ""
+    client_claims: str | None = None
+    extended_key: str = ""
 
 
 def import_refresh_token(context: Context, refresh_token: str, request: TokenRequest) -> Flow[AuthenticationResult]:
@@ -151,10 +169,10 @@ def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[Authent
     metadata = yield from provider_metadata(context, asking.authority, asking.watch)
     sent_at = context.now()
     request = refresh_request(
-        context.request(asking.authority, metadata, asking.correlation_id),
+        context.request(asking.authority, metadata, asking.correlation_id, mailbox_of(asking.account)),
         refresh_token,
         _with_reserved(asking.scopes, asking.granted),
-        claims=merge_claims(asking.claims, context.client_capabilities),
+        claims=merge_claims(asking.claims, context.client_capabilities, asking.client_claims),
     )
     response = yield from send(request, asking.watch)
     reply = parse_token_reply(response, correlation_id=asking.correlation_id, secrets=secrets_of(request))
@@ -170,5 +188,6 @@ def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[Authent
         source="refresh_token" if asking.account is None else asking.account.account_source,
         replacing=asking.replacing,
         imported=refresh_token if asking.account is None else None,
+        extended_key=asking.extended_key,
     )
     return (yield from take_in(context, asked, reply))

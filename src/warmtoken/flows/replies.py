@@ -11,6 +11,7 @@ from warmtoken.cache.vault import NewTokens, Replacing
 from warmtoken.errors import CacheError, ClientError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
+from warmtoken.flows.family import app_of
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason, ResultMetadata
 from warmtoken.protocol.accounts import account_from
 from warmtoken.protocol.authority import Authority
@@ -26,7 +27,8 @@ class Asked:
 
     `sent_at` is the Unix time before the request went out, from which lifetimes count. `account` is the user it must
     be for, None for whoever signed in; `source` says how the user signed in. `imported` is a refresh token that is
-    not in the cache yet; it is kept where the reply brings no other.
+    not in the cache yet; it is kept where the reply brings no other. `extended_key` tells the access token apart from
+    those of plain requests.
     """
 
     authority: Authority
@@ -42,6 +44,7 @@ class Asked:
     replacing: Replacing | None = None
     for_user: bool = True
     imported: str | None = None
+    extended_key: str = ""
 
 
 def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[AuthenticationResult]:
@@ -106,8 +109,10 @@ def _new_tokens(
 ) -> NewTokens:
     user = account.home_account_id if account else ""
     realm = _realm(asked.authority, claims, account)
-    slot = context.slot(user or None, asked.authority.with_tenant(realm) if realm else asked.authority)
-    granted = reply.scopes if reply.scopes is not None else asked.scopes
+    issuing = asked.authority.with_tenant(realm) if realm else asked.authority
+    slot = context.slot(user or None, issuing, asked.extended_key)
+    granted = sorted(reply.scopes if reply.scopes is not None else asked.scopes, key=str.casefold)  # as MSAL.NET
+    app = app_of(context, reply) if account else None
     now = int(asked.sent_at)
     names = (user, asked.authority.environment, context.client.client_id)
     return NewTokens(
@@ -122,12 +127,13 @@ def _new_tokens(
             now + reply.expires_in,
             now + reply.refresh_in if reply.refresh_in else 0,
             reply.token_type,
+            extended_key=slot.extended_key,
             local_account_id=account.local_account_id if account else "",
         ),
-        _refresh_token(reply.refresh_token or asked.imported, names, granted, now) if account else None,
+        _refresh_token(reply.refresh_token or asked.imported, names, " ".join(granted), app, now) if account else None,
         IdTokenRecord(*names, slot.realm, reply.id_token) if account and reply.id_token else None,
         _account_record(account, slot.realm, asked.authority) if account else None,
-        AppRecord(names[2], names[1], reply.family_id) if reply.family_id else None,
+        app,
         asked.replacing,
     )
 
@@ -140,11 +146,11 @@ def _realm(authority: Authority, claims: dict[str, Any], account: Account | None
 
 
 def _refresh_token(
-    secret: str | None, names: tuple[str, str, str], granted: tuple[str, ...], now: int
+    secret: str | None, names: tuple[str, str, str], target: str, app: AppRecord | None, now: int
 ) -> RefreshTokenRecord | None:
     if secret is None:
         return None  # the old one stays good (RFC 6749, section 6)
-    return RefreshTokenRecord(*names, secret, " ".join(granted), last_modification_time=now)
+    return RefreshTokenRecord(*names, secret, target, app.family_id if app else "", now)
 
 
 def _account_record(account: Account, realm: str, authority: Authority) -> AccountRecord:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import isfinite
 
+from warmtoken.cache.extended_key import CLIENT_CLAIMS, extended_key
 from warmtoken.flows.context import Remember
 from warmtoken.models import Account, DeviceCode
+from warmtoken.protocol.claims import canonical_claims
 from warmtoken.protocol.scopes import check_scopes
+
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
     """A request for a token without the user; `min_validity` is in seconds.
 
-    Raises TypeError and ValueError where an argument is of the wrong type or out of range.
+    `claims` is an API's challenge, `client_claims` what the client asks for of its own accord; `extended_key` is what
+    a cached token must have in common with the request besides. `refresh_if_sha256` is the SHA-256 (in hexadecimal)
+    of an access token that must not be served again. Raises TypeError and ValueError where an argument is of the wrong
+    type or out of range, ClientError where `client_claims` is no JSON object.
     """
 
     scopes: Iterable[str]
@@ -27,7 +35,10 @@ class TokenRequest:
     min_validity: float | None = None
     correlation_id: str | None = None
     remember: Remember | None = None
+    client_claims: str | None = None
+    refresh_if_sha256: str | None = None
     asked: tuple[str, ...] = field(init=False)
+    extended_key: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "asked", check_scopes(self.scopes))
@@ -38,13 +49,39 @@ class TokenRequest:
         check_text("login_hint", self.login_hint)
         check_text("tenant_id", self.tenant_id)
         check_text("claims", self.claims)
+        check_text("client_claims", self.client_claims)
         check_correlation_id(self.correlation_id)
         check_seconds("min_validity", self.min_validity)
+        _check_hash(self.refresh_if_sha256, self.force_refresh)
+        object.__setattr__(self, "extended_key", _extended_key(self.client_claims))
 
     @property
     def bypasses_cache(self) -> bool:
-        """Whether a cached access token must not be served; client capabilities alone do not matter (MSAL.NET)."""
-        return self.force_refresh or self.claims is not None
+        """Whether no cached access token must be served; client capabilities alone do not matter (MSAL.NET)."""
+        return self.force_refresh or (self.claims is not None and self.refresh_if_sha256 is None)
+
+    def refuses(self, access_token: str) -> bool:
+        """Tell whether this access token must not be served, since an API has refused it."""
+        if self.refresh_if_sha256 is None:
+            return False
+        from hashlib import sha256
+
+        return sha256(access_token.encode()).hexdigest() == self.refresh_if_sha256.lower()
+
+
+def _extended_key(client_claims: str | None) -> str:
+    canonical = canonical_claims(client_claims) if client_claims is not None else ""
+    return extended_key({CLIENT_CLAIMS: canonical} if canonical else {})
+
+
+def _check_hash(value: str | None, force_refresh: bool) -> None:
+    check_text("refresh_if_sha256", value)
+    if value is None:
+        return
+    if not _SHA256.fullmatch(value):
+        raise ValueError("expected refresh_if_sha256 to be 64 hexadecimal digits, the SHA-256 of an access token")
+    if force_refresh:
+        raise ValueError("expected refresh_if_sha256 or force_refresh, got both; force_refresh alone fetches always")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from warmtoken._engine import CachedToken
 from warmtoken.cache.lookup_keys import Slot
@@ -42,7 +43,7 @@ class Search:
 
     def usable(self, found: CachedToken | None) -> AuthenticationResult | None:
         """Return the result of a find if it may still be used."""
-        if found is None:
+        if found is None or self.request.refuses(found.secret):
             return None
         if not is_usable(found, self.context.now(), self.margin):
             self.context.vault.expired += 1
@@ -53,8 +54,11 @@ class Search:
         return serve(found, self.account, self.watch.total_ms(), self.request.correlation_id, remember, until)
 
     def look_again(self, before: CachedToken | None) -> AuthenticationResult | None:
-        """Return a usable token; a forced refresh accepts one that came since the call, a claims challenge none."""
-        if self.request.claims is not None:
+        """Return a usable token; a forced refresh accepts one that came since the call, a claims challenge none.
+
+        A challenge that names the token which the API refused does accept another one.
+        """
+        if self.request.claims is not None and self.request.refresh_if_sha256 is None:
             return None
         found = self.find()
         if self.request.force_refresh and found is not None and before is not None:
@@ -63,17 +67,18 @@ class Search:
 
     def reason(self, found: CachedToken | None) -> CacheRefreshReason:
         """Return why the cache does not serve the request."""
-        if self.request.bypasses_cache:
+        if self.request.bypasses_cache or (found is not None and self.request.refuses(found.secret)):
             return "force_refresh_or_claims"
         return "no_cached_access_token" if found is None else "expired"
 
 
 Look = Callable[[], AuthenticationResult | None]
+FoundT = TypeVar("FoundT")
 
 
 def find_or_fetch(
-    search: Search, key: Callable[[], bytes], fetch: Callable[[CacheRefreshReason, Look], Flow[AuthenticationResult]]
-) -> Flow[AuthenticationResult]:
+    search: Search, key: Callable[[], bytes], fetch: Callable[[CacheRefreshReason, Look], Flow[FoundT]]
+) -> Flow[AuthenticationResult | FoundT]:
     """Return a usable token from the cache, or else what `fetch` gets, once for all on this host.
 
     `key` says what must not be used twice at the same time; `fetch` is told why it is needed, and how to look whether
@@ -92,7 +97,7 @@ def find_or_fetch(
 
     wanted = Fetch(
         key(),
-        (search.slot, search.scopes, request.claims, request.force_refresh, search.margin),
+        (search.slot, search.scopes, request.claims, request.force_refresh, request.refresh_if_sha256, search.margin),
         look,
         lambda: fetch(search.reason(found), look),
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from warmtoken.errors import UiRequiredError
 from warmtoken.flows.accounts import account_with_hint, no_tokens_found
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Flow
+from warmtoken.flows.family import family_to_try
 from warmtoken.flows.requests import TokenRequest
 from warmtoken.flows.search import Look, Search, find_or_fetch
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
@@ -21,17 +24,55 @@ def acquire_silent(context: Context, request: TokenRequest) -> Flow[Authenticati
     account = yield from _resolve_account(context, request)
     yield from open_cache(context)
     authority = context.request_authority(account.home_account_id, request.tenant_id)
-    search = Search(context, request, context.slot(account.home_account_id, authority), account, watch)
+    slot = context.slot(account.home_account_id, authority, request.extended_key)
+    search = Search(context, request, slot, account, watch)
     absence = _absence(search, account)
     if absence is not None:
         raise absence
-    return (
-        yield from find_or_fetch(
-            search,
-            lambda: context.vault.keys.refresh_token(search.slot.owner),
-            lambda reason, look: _renew(search, account, authority, reason, look),
+    renewing = _Renewing(search, account, authority)
+    found = yield from _find_or_renew(renewing)
+    if found is None and renewing.family_id:  # its token is not for this client, or is gone by now
+        found = yield from _find_or_renew(replace(renewing, family_id=""))
+    if found is None:
+        raise no_tokens_found(request.correlation_id)
+    return found
+
+
+@dataclass(slots=True)
+class _Renewing:
+    # With whose refresh token: the family's, or the client's own (""). The lock must be that of the token that is
+    # sent, or two clients of a family would spend it twice; so it is chosen once, when a lock is first needed.
+    search: Search
+    account: Account
+    authority: Authority
+    family_id: str | None = None
+
+    def key(self) -> bytes:
+        owner, context = self.search.slot.owner, self.search.context
+        if self.family_id is None:
+            self.family_id = family_to_try(context, owner)
+        return context.vault.keys.refresh_token(owner, self.family_id)
+
+    def renew(self, reason: CacheRefreshReason, look: Look) -> Flow[AuthenticationResult | None]:
+        # Imported where it is needed: a process that finds its token in the cache never comes here.
+        from warmtoken.flows.refresh import Renewal, renew
+
+        search = self.search
+        renewal = Renewal(
+            self.account,
+            self.authority,
+            search.slot,
+            search.request,
+            reason,
+            search.watch,
+            look,
+            self.family_id or "",
         )
-    )
+        return (yield from renew(search.context, renewal))
+
+
+def _find_or_renew(renewing: _Renewing) -> Flow[AuthenticationResult | None]:
+    return (yield from find_or_fetch(renewing.search, renewing.key, renewing.renew))
 
 
 def _absence(search: Search, account: Account) -> UiRequiredError | None:
@@ -40,26 +81,13 @@ def _absence(search: Search, account: Account) -> UiRequiredError | None:
     if request.bypasses_cache or request.min_validity is not None or vault.needs_heal or vault.shared.unsaved:
         return None
     txnid = vault.nothing_for(search.slot, search.scopes)
-    if not txnid:
+    # What is read after that snapshot may be of a later one; but then the answer, kept for the earlier, is not served.
+    if not txnid or family_to_try(search.context, search.slot.owner):
         return None
     if request.remember is not None and request.login_hint is None:
         keep = request.remember
         keep.view().remember_absence(keep.scopes, account, keep.variant, no_tokens_found(None), txnid)
     return no_tokens_found(request.correlation_id)
-
-
-def _renew(
-    search: Search,
-    account: Account,
-    authority: Authority,
-    reason: CacheRefreshReason,
-    look: Look,
-) -> Flow[AuthenticationResult]:
-    # Imported where it is needed: a process that finds its token in the cache never comes here.
-    from warmtoken.flows.refresh import Renewal, renew
-
-    renewal = Renewal(account, authority, search.slot, search.request, reason, search.watch, look)
-    return (yield from renew(search.context, renewal))
 
 
 def _resolve_account(context: Context, request: TokenRequest) -> Flow[Account]:

@@ -39,10 +39,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def parse_base64url_object(text: str) -> dict[str, Any]:
     """Return the JSON object that a base64url text holds (RFC 7515, section 2); raises ValueError as above."""
+    return parse_object(decode_base64url(text))
+
+
+def decode_base64url(text: str) -> bytes:
+    """Return what a base64url text holds, padded or not (RFC 7515, section 2); raises ValueError for any other."""
     if not _BASE64URL.fullmatch(text):
         raise ValueError("not base64url")
     bare = text.rstrip("=")
-    return parse_object(base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)))
+    return base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4))
 
 
 class _DuplicateNameError(ValueError):

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
 
 from warmtoken.errors import ClientError, ProtocolError
 from warmtoken.protocol.client_authentication import Client, authenticate
+from warmtoken.protocol.entra_headers import entra_headers
 from warmtoken.protocol.scopes import RESERVED, wire_scopes
 from warmtoken.transport import HttpRequest
 
@@ -26,7 +27,7 @@ DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What all requests of one flow share; `now` is in Unix seconds.
+    """What all requests of one flow share; `now` is in Unix seconds, `mailbox` one of `entra_headers`.
 
     Raises ValueError for a correlation id that cannot stand in a header.
     """
@@ -36,6 +37,7 @@ class RequestContext:
     client: Client
     correlation_id: str
     now: float
+    mailbox: str = ""
 
     def __post_init__(self) -> None:
         if not (self.correlation_id.isascii() and self.correlation_id.isprintable() and self.correlation_id.strip()):
@@ -250,6 +252,7 @@ def _post(context: RequestContext, url: str, fields: Mapping[str, str]) -> HttpR
         "content-type": "application/x-www-form-urlencoded",
         "client-request-id": context.correlation_id,
         "return-client-request-id": "true",
+        **(entra_headers(context.mailbox) if context.authority.kind == "entra" else {}),
         **proof_headers,
     }
     return HttpRequest("POST", url, headers, urlencode({**proof_fields, **fields}).encode("ascii"))
