@@ -2,6 +2,7 @@
 # cython: embedsignature=True, embedsignature.format=clinic
 """The compiled engine: a memory-mapped LMDB store and, above it, finished results in memory that never go stale."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.object cimport PyObject
@@ -38,6 +39,15 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         object (*tp_alloc)(PyTypeObject *kind, Py_ssize_t size)
         int (*tp_descr_set)(object descriptor, object instance, object value) except -1
+
+    ctypedef struct PyMethodDef:
+        void *ml_meth
+        int ml_flags
+
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef *d_method
+
+    int METH_FASTCALL, METH_KEYWORDS
 
     PyTypeObject *Py_TYPE(object instance)
 

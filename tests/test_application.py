@@ -142,6 +142,80 @@ def test_options_are_keyword_only() -> None:
 # --- life ---
 
 
+def test_a_hit_may_be_asked_for_in_any_form(world: World) -> None:
+    """Calls that ask for nothing special are looked up before Python's arguments are taken apart."""
+    app = world.public().application
+    signed_in = world.sign_in(world.public())
+    account = signed_in.account
+    forms: list[Callable[[], Any]] = [
+        lambda: app.acquire_token_silent(SCOPES, account),
+        lambda: app.acquire_token_silent(SCOPES, account=account),
+        lambda: app.acquire_token_silent(scopes=SCOPES, account=account),
+        lambda: app.acquire_token_silent(account=account, scopes=SCOPES),
+        lambda: app.acquire_token_silent(SCOPES, account, tenant_id=None),
+        lambda: app.acquire_token_silent(SCOPES, account, force_refresh=False, claims=None),
+        lambda: app.acquire_token_silent(SCOPES, account, login_hint=None, min_validity=None, correlation_id=None),
+        lambda: app.acquire_token_silent(SCOPES, account, client_claims=None, refresh_if_sha256=None),
+        lambda: app.acquire_token_silent(SCOPES, **{"".join(["acc", "ount"]): account}),
+        lambda: type(app).acquire_token_silent(app, SCOPES, account),
+    ]
+    forms[0]()
+    results = [form() for form in forms]
+    assert {result.access_token for result in results} == {signed_in.access_token}
+    assert {result.metadata.cache_level for result in results} == {"L1"}
+
+
+def test_a_clients_hit_may_be_asked_for_in_any_form(world: World) -> None:
+    app = world.confidential().application
+    first = app.acquire_token_for_client(SCOPES)
+    forms: list[Callable[[], Any]] = [
+        lambda: app.acquire_token_for_client(SCOPES),
+        lambda: app.acquire_token_for_client(scopes=SCOPES),
+        lambda: app.acquire_token_for_client(SCOPES, tenant_id=None, force_refresh=False, claims=None),
+        lambda: app.acquire_token_for_client(SCOPES, min_validity=None, correlation_id=None),
+    ]
+    forms[0]()
+    assert {form().metadata.cache_level for form in forms} == {"L1"}
+    assert {form().access_token for form in forms} == {first.access_token}
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["with nothing kept", "after a hit"])
+def test_arguments_that_no_method_has_are_a_type_error(world: World, first: bool) -> None:
+    signed_in = world.sign_in(world.public())
+    app, service = world.public().application, world.confidential().application
+    for _ in range(2 if first else 0):
+        app.acquire_token_silent(SCOPES, signed_in.account)
+        service.acquire_token_for_client(SCOPES)
+    calls: list[Callable[[], Any]] = [
+        app.acquire_token_silent,
+        lambda: app.acquire_token_silent(account=signed_in.account),
+        lambda: app.acquire_token_silent(SCOPES, signed_in.account, None),
+        lambda: app.acquire_token_silent(SCOPES, signed_in.account, account=signed_in.account),
+        lambda: app.acquire_token_silent(SCOPES, scopes=SCOPES, account=signed_in.account),
+        lambda: app.acquire_token_silent(SCOPES, signed_in.account, forse_refresh=None),
+        lambda: type(app).acquire_token_silent(object(), SCOPES, signed_in.account),
+        service.acquire_token_for_client,
+        lambda: service.acquire_token_for_client(SCOPES, None),
+        lambda: service.acquire_token_for_client(SCOPES, scopes=SCOPES),
+        lambda: service.acquire_token_for_client(SCOPES, account=None),
+        lambda: service.acquire_token_for_client(SCOPES, account=signed_in.account),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError):
+            call()
+
+
+@pytest.mark.parametrize("named", [{"force_refresh": True}, {"force_refresh": 1}, {"claims": "{}"}])
+def test_what_bypasses_the_cache_does_so_after_a_hit(world: World, named: dict[str, Any]) -> None:
+    signed_in = world.sign_in(world.public())
+    app, service = world.public().application, world.confidential().application
+    own = [service.acquire_token_for_client(SCOPES) for _ in range(3)][-1]
+    for _ in range(2):
+        app.acquire_token_silent(SCOPES, signed_in.account)
+    assert app.acquire_token_silent(SCOPES, signed_in.account, **named).access_token != signed_in.access_token
+    assert service.acquire_token_for_client(SCOPES, **named).access_token != own.access_token
+
+
 def test_making_an_application_opens_and_sends_nothing(tmp_path: Path) -> None:
     cache = TokenCache(tmp_path / "cache", key=bytes(32))
     with PublicClientApplication("cli", authority="https://idp.invalid", cache=cache) as app:

@@ -23,8 +23,8 @@ def claims_from_challenge(www_authenticate: str | Sequence[str]) -> str | None:
 
     `www_authenticate` is the value of the header, or of each where there are several. Of the Bearer challenges in them
     (RFC 6750, section 3) the first with `error="insufficient_claims"` and `claims`, a JSON object as base64 or
-    base64url, counts (MSAL.NET's rule). A challenge that is malformed asks for nothing, nor does what comes after it, nor
-    a header of more than 16,384 characters. Raises TypeError for what is neither a str nor a list or tuple of str.
+    base64url, counts (MSAL.NET's rule). A challenge that is malformed asks for nothing, nor does what comes after it,
+    nor a header of more than 16,384 characters. Raises TypeError for what is neither a str nor a list or tuple of str.
     """
     for challenge in _challenges(_checked(www_authenticate)):
         if challenge.get("error", "").lower() == "insufficient_claims":

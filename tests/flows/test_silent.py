@@ -320,7 +320,9 @@ def test_a_token_with_client_claims_serves_those_alone_who_asked_with_the_same(w
     signed_in = world.sign_in(app)
     others = [OWN_CLAIMS, '{"access_token":{"department":{"essential":true}}}', None]
     for _ in range(3):
-        tokens = {claims: app.acquire_token_silent(SCOPES, signed_in.account, client_claims=claims) for claims in others}
+        tokens = {
+            claims: app.acquire_token_silent(SCOPES, signed_in.account, client_claims=claims) for claims in others
+        }
         assert len({result.access_token for result in tokens.values()}) == 3
         assert tokens[None].access_token == signed_in.access_token
         # Fewer scopes are looked up another way.
@@ -340,7 +342,9 @@ def test_client_claims_that_say_the_same_get_the_same_token(world: World, app: C
 
 def test_empty_client_claims_are_a_plain_request(world: World, app: Client) -> None:
     signed_in = world.sign_in(app)
-    assert app.acquire_token_silent(SCOPES, signed_in.account, client_claims="{}").access_token == signed_in.access_token
+    assert (
+        app.acquire_token_silent(SCOPES, signed_in.account, client_claims="{}").access_token == signed_in.access_token
+    )
 
 
 def test_a_challenge_beside_client_claims_bypasses_the_cache_and_its_token_serves_the_same_claims(

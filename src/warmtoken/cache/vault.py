@@ -313,7 +313,7 @@ class Vault:
             after = page[-1][0]
 
     def remove_account(self, owner: Owner, family_id: str = "") -> None:
-        """Delete a user's tokens and accounts of one client, and the refresh token of its family, in one transaction."""
+        """Delete a user's tokens and accounts of one client, and its family's refresh token, in one transaction."""
         partition = self.keys.partition(owner)
         operations: list[Operation] = [
             (_engine.DELETE_TOKENS, _engine.ACCESS, partition),

@@ -15,8 +15,8 @@ from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import InteractiveRequest, new_correlation_id
 from warmtoken.models import AuthenticationResult
 from warmtoken.protocol.claims import merge_claims
-from warmtoken.protocol.entra_headers import mailbox_of_hint
 from warmtoken.protocol.discovery import ProviderMetadata
+from warmtoken.protocol.entra_headers import mailbox_of_hint
 from warmtoken.protocol.pkce import challenge, new_verifier
 from warmtoken.protocol.token_reply import parse_token_reply
 from warmtoken.protocol.token_request import (

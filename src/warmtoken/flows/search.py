@@ -95,7 +95,7 @@ def find_or_fetch(
     def look() -> AuthenticationResult | None:
         return search.look_again(found)
 
-    wanted = Fetch(
+    wanted: Fetch[AuthenticationResult | FoundT] = Fetch(
         key(),
         (search.slot, search.scopes, request.claims, request.force_refresh, request.refresh_if_sha256, search.margin),
         look,

@@ -1,4 +1,4 @@
-"""The `claims` parameter (OIDC Core, section 5.5): what the client can handle, what it asks for, what an API demands."""
+"""The `claims` parameter (OIDC Core, section 5.5): what the client can handle, what it wants, what an API demands."""
 
 from __future__ import annotations
 
