@@ -156,7 +156,7 @@ def test_a_hit_may_be_asked_for_in_any_form(world: World) -> None:
         lambda: app.acquire_token_silent(SCOPES, account, force_refresh=False, claims=None),
         lambda: app.acquire_token_silent(SCOPES, account, login_hint=None, min_validity=None, correlation_id=None),
         lambda: app.acquire_token_silent(SCOPES, account, client_claims=None, refresh_if_sha256=None),
-        lambda: app.acquire_token_silent(SCOPES, **{"".join(["acc", "ount"]): account}),
+        lambda: app.acquire_token_silent(SCOPES, **{b"account".decode(): account}),
         lambda: type(app).acquire_token_silent(app, SCOPES, account),
     ]
     forms[0]()

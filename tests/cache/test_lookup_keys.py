@@ -79,6 +79,8 @@ def test_a_familys_tokens_and_accounts_are_the_same_for_all_its_clients_and_nobo
             assert key(stranger) != key(OWNER, "1")
         assert key(OWNER, "1") != key(OWNER, "2")
         assert key(OWNER, "1") != key(OWNER._replace(authority="other"), "1")
+    one = OWNER._replace(client_id="1")
+    assert KEYS.partition(one) != KEYS.refresh_token(OWNER, "1")[:16]  # a sign-out of that client deletes by prefix
     assert KEYS.refresh_token(OWNER, "1") == KEYS.refresh_token(OWNER._replace(home_account_id="USER"), "1")
     assert KEYS.refresh_token(OWNER, "1") != KEYS.refresh_token(OWNER._replace(home_account_id="user-2"), "1")
 

@@ -162,6 +162,22 @@ def test_the_clients_own_tokens_go_in_one_commit_and_users_stay(vault: Vault) ->
     assert secret_of(vault) == "user's"
 
 
+def test_what_is_known_of_a_client_is_written_where_it_changes(vault: Vault) -> None:
+    def sealed() -> bytes | None:
+        return _engine.read(vault.shared.store, _engine.APP, vault.keys.app(slot_of().owner))[1]
+
+    def save(app: AppRecord) -> bytes | None:
+        new = new_tokens("access")
+        vault.save(NewTokens(new.slot, new.scopes, new.access_token, app=app))
+        return sealed()
+
+    assert vault.app(slot_of().owner) is None
+    first = save(AppRecord("client-1", "idp.example.test", "1"))
+    assert save(AppRecord("client-1", "idp.example.test", "1")) == first
+    assert save(AppRecord("client-1", "idp.example.test")) != first
+    assert vault.app(slot_of("another user").owner) == AppRecord("client-1", "idp.example.test")
+
+
 def test_accounts_are_listed_beyond_one_page(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vault_module, "_PAGE", 4)
     for n in range(11):

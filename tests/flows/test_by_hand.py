@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,34 @@ def test_a_token_that_is_fresh_enough_for_the_leader_may_not_be_for_a_waiter(
     shared.flights = patched_flights
     assert ended(lambda: step(leader)).access_token == "at-1"
     assert isinstance(step(waiter, True), Detach)
+
+
+def test_a_token_that_will_do_for_the_leader_may_be_the_one_that_a_waiter_had_refused(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scopes = ["https://graph.example/.default"]
+    refused = {name: TokenRequest(scopes, refresh_if_sha256=sha256(name.encode()).hexdigest()) for name in "ab"}
+    save(context, TokenRequest(scopes), "a")
+    shared = context.vault.shared
+    with monkeypatch.context() as patch:
+        patch.setattr(shared.locks, "try_lock", lambda _: False)  # another process is fetching
+        leader = detached(next(acquire_for_client(context, refused["a"])))
+        assert isinstance(next(leader), Sleep)
+    save(context, TokenRequest(scopes, force_refresh=True), "b")
+    waiter = acquire_for_client(context, refused["b"])
+    assert isinstance(next(waiter), Join)
+    assert ended(lambda: step(leader)).access_token == "b"
+    assert isinstance(step(waiter, True), Detach)
+
+
+def save(context: Context, request: TokenRequest, access_token: str) -> None:
+    """Fetch a token as another process does."""
+    shared = context.vault.shared
+    flights, shared.flights = shared.flights, Flights()
+    inner = detached(next(acquire_for_client(context, request)))
+    next(inner)
+    commit = step(inner, reply(access_token=access_token))
+    assert isinstance(commit, Call)
+    commit.function()
+    inner.close()
+    shared.flights = flights

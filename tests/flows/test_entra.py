@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
@@ -44,6 +46,7 @@ class Entra:
         self.uid = "oid-1"
         self.oid = ""
         self.scope = "User.Read openid profile"
+        self.nonce: str | None = None
 
     def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         self.requests.append(request)
@@ -69,6 +72,7 @@ class Entra:
             "preferred_username": "alice@contoso.example",
             "iat": now,
             "exp": now + 3600,
+            "nonce": self.nonce,
         }
         return {
             "token_type": "Bearer",
@@ -137,6 +141,17 @@ def test_a_refresh_names_the_library_and_where_the_users_data_lie(
     assert headers["x-client-sku"] == "warmtoken"
     assert headers["x-ms-lib-capability"] == "retry-after, h429"
     assert not {name for name in headers if "telemetry" in name}
+
+
+def test_a_sign_in_names_the_mailbox_of_the_hint(app: PublicClientApplication, entra: Entra) -> None:
+    def browse(url: str) -> None:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        entra.nonce = asked["nonce"]
+        answer = f"{asked['redirect_uri']}?{urlencode({'code': 'c', 'state': asked['state']})}"
+        threading.Thread(target=lambda: urllib.request.urlopen(answer, timeout=10).close()).start()
+
+    app.acquire_token_interactive(SCOPES, login_hint="alice@contoso.example", open_browser=browse)
+    assert entra.requests[-1].headers["x-anchormailbox"] == "upn:alice@contoso.example"
 
 
 def test_the_granted_scopes_are_kept_in_order_without_case(

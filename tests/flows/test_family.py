@@ -176,6 +176,37 @@ def live_tokens(household: Household) -> list[str]:
         return list(state["live"])
 
 
+def test_a_refusal_for_another_reason_does_not_lead_to_the_own_token(household: Household) -> None:
+    account = household.sign_in("stranger")
+    household.provider.members = EVERYTHING
+    household.sign_in("stranger")
+    household.provider._refusal = lambda *_: "protection_policy_required"  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(ServiceError) as refused:
+            household.app("stranger").acquire_token_silent(SCOPES, account, force_refresh=True)
+        assert refused.value.suberror == "protection_policy_required"
+    assert [one[1] for one in household.requests()] == ["family", "family"]
+
+
+@pytest.mark.parametrize("foci", ["2", "family"])
+def test_a_family_that_nobody_knows_is_none(household: Household, foci: str) -> None:
+    provider, issued = household.provider, household.provider._issued
+    provider._issued = lambda *arguments: issued(*arguments) | {"foci": foci}  # type: ignore[method-assign]
+    account = household.sign_in("stranger")
+    assert household.app("stranger").acquire_token_silent(SCOPES, account, force_refresh=True).account == account
+    assert household.requests() == [("stranger", "stranger", "granted")]
+
+
+def test_a_refresh_without_a_new_refresh_token_keeps_the_familys(household: Household) -> None:
+    account = household.sign_in("cli")
+    household.provider.rotates = False
+    editor = household.app("editor")
+    first = editor.acquire_token_silent(SCOPES, account)
+    assert editor.acquire_token_silent(SCOPES, account).access_token == first.access_token
+    assert editor.acquire_token_silent(SCOPES, account, force_refresh=True).access_token != first.access_token
+    assert household.requests() == [("editor", "family", "granted")] * 2
+
+
 def test_client_mismatch_of_an_own_token_is_raised(household: Household) -> None:
     account = household.sign_in("stranger")
     household.provider._refusal = lambda *_: "client_mismatch"  # type: ignore[method-assign]
@@ -208,6 +239,8 @@ def test_a_client_that_left_the_family_goes_on_with_its_own_token(household: Hou
     for _ in range(2):
         app.acquire_token_silent(SCOPES, account, force_refresh=True)
     assert household.requests() == [("cli", "family", "granted"), ("cli", "cli", "granted")]
+    owner = app.application._context.owner(account.home_account_id)
+    assert household.cache.vault().find_refresh_token(owner, "1")  # for those who are still in it
 
 
 def test_a_confidential_client_has_nothing_of_the_family(blocking: Household) -> None:
@@ -273,8 +306,10 @@ def test_a_sign_out_of_a_stranger_leaves_the_family_alone(household: Household) 
     assert household.app("editor").acquire_token_silent(SCOPES, account).account == account
 
 
-def test_a_sign_out_during_a_refresh_is_not_undone(blocking: Household) -> None:
+@pytest.mark.parametrize("rotates", [True, False])
+def test_a_sign_out_during_a_refresh_is_not_undone(blocking: Household, rotates: bool) -> None:
     account = blocking.sign_in("cli")
+    blocking.provider.rotates = rotates
     sibling = blocking.app("cli")
     blocking.provider.on_request = lambda _: sibling.remove_account(account)
     editor = blocking.app("editor")

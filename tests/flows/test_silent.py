@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from warmtoken import Account, AuthenticationResult, ClientError, UiRequiredErro
 from warmtoken.cache.extended_key import components_of
 from warmtoken.cache.records import AccessTokenRecord
 from warmtoken.cache.sealing import RecordType
+from warmtoken.challenge import claims_from_challenge
 from warmtoken.testing import UserAgent
 
 
@@ -434,7 +436,9 @@ def test_a_challenge_that_names_the_refused_token_is_answered_by_another_from_th
 ) -> None:
     """MSAL.NET's rule: with a hash, claims alone do not bypass the cache."""
     refused = world.sign_in(app)
-    ask = {"claims": '{"access_token":{"nbf":{"value":"1"}}}', "refresh_if_sha256": sha256_of(refused)}
+    challenge = base64.b64encode(b'{"access_token":{"nbf":{"value":"1"}}}').decode()
+    claims = claims_from_challenge(f'Bearer realm="", error="insufficient_claims", claims="{challenge}"')
+    ask = {"claims": claims, "refresh_if_sha256": sha256_of(refused)}
     results = [app.acquire_token_silent(SCOPES, refused.account, **ask) for _ in range(2)]
     assert [from_cache(result) for result in results] == [False, True]
     (asked,) = world.idp.token_requests

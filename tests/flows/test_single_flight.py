@@ -149,6 +149,24 @@ def test_those_who_want_less_are_served_by_the_wider_token(blocking: World) -> N
     assert blocking.token_requests() == 1
 
 
+def test_those_who_were_challenged_for_less_are_served_by_the_wider_token(blocking: World) -> None:
+    gate = Gate()
+    app = blocking.public(before=gate)
+    refused = blocking.sign_in(app)
+    ask = {
+        "claims": '{"access_token":{"nbf":{"value":"1"}}}',
+        "refresh_if_sha256": hashlib.sha256(refused.access_token.encode()).hexdigest(),
+    }
+    gate.armed = True
+    with ThreadPoolExecutor(2) as pool:
+        wide = pool.submit(app.acquire_token_silent, SCOPES, refused.account, **ask)
+        assert gate.reached.wait(10)
+        narrow = pool.submit(app.acquire_token_silent, ["orders.read"], refused.account, **ask)
+        threading.Timer(0.1, gate.open.set).start()
+        assert wide.result().access_token == narrow.result().access_token
+    assert blocking.token_requests() == 1
+
+
 def test_users_do_not_wait_for_each_other(world: World, app: Client) -> None:
     accounts = [world.sign_in(app, user).account for user in (ALICE, BOB)]
     world.clock.advance(3600)

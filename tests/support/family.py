@@ -31,13 +31,15 @@ class Refused(Exception):
 class FamilyProvider:
     """A transport; what it knows lies in a directory, so that several processes have one provider.
 
-    `on_request` is called before each answer, `members` are the clients that are in the family.
+    `on_request` is called before each answer, `members` are the clients that are in the family. Where it does not
+    rotate, a refresh brings no refresh token, and the old one stays good.
     """
 
     def __init__(self, directory: Path, clock: Clock, members: tuple[str, ...] = MEMBERS) -> None:
         self.directory = directory
         self.clock = clock
         self.members = members
+        self.rotates = True
         self.on_request: Callable[[dict[str, str]], object] = lambda _: None
         directory.mkdir(exist_ok=True)
 
@@ -77,8 +79,7 @@ class FamilyProvider:
             refusal = self._refusal(state, client, token)
             state["sent"].append([client, token, refusal or "granted"])
             if not refusal:
-                state["live"].pop(token, None)
-                return self._issued(state, client)
+                return self._granted(state, client, token)
         raise Refused(refusal)
 
     def _refusal(self, state: dict[str, Any], client: str, token: str) -> str:
@@ -90,6 +91,14 @@ class FamilyProvider:
         if owner == "family":
             return "" if client in self.members else "client_mismatch"
         return "" if owner == client else "bad_token"
+
+    def _granted(self, state: dict[str, Any], client: str, token: str) -> dict[str, Any]:
+        if self.rotates or token == IMPORTED:
+            state["live"].pop(token, None)
+            return self._issued(state, client)
+        reply = self._issued(state, client)
+        del state["live"][reply.pop("refresh_token")]
+        return reply
 
     def _issued(self, state: dict[str, Any], client: str) -> dict[str, Any]:
         state["issued"] += 1
