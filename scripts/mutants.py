@@ -83,6 +83,30 @@ MUTANTS = {
         "if False and not _as_expected(writer, &ops[i]):",
         "tests/engine/test_store.py tests/cache/test_vault.py",
     ),
+    "the lock is that of the refresh token that is sent": Mutant(
+        "src/warmtoken/flows/silent.py",
+        "return context.vault.keys.refresh_token(owner, self.family_id)",
+        "return context.vault.keys.refresh_token(owner)",
+        "tests/flows/test_family.py",
+    ),
+    "what is kept in memory is of requests without client claims": Mutant(
+        "src/warmtoken/core.py",
+        "if client_claims is not None:\n        return None",
+        "if client_claims == '':\n        return None",
+        "tests/flows/test_silent.py",
+    ),
+    "a token keeps the client claims that it was made with": Mutant(
+        "src/warmtoken/flows/replies.py",
+        "slot = context.slot(user or None, issuing, asked.extended_key)",
+        "slot = context.slot(user or None, issuing)",
+        "tests/flows/test_silent.py tests/flows/test_client_credentials.py",
+    ),
+    "a token that an API refused is not served": Mutant(
+        "src/warmtoken/flows/search.py",
+        "if found is None or self.request.refuses(found.secret):",
+        "if found is None:",
+        "tests/flows/test_silent.py tests/flows/test_client_credentials.py",
+    ),
 }
 
 

@@ -252,7 +252,7 @@ def _post(context: RequestContext, url: str, fields: Mapping[str, str]) -> HttpR
         "content-type": "application/x-www-form-urlencoded",
         "client-request-id": context.correlation_id,
         "return-client-request-id": "true",
-        **(entra_headers(context.mailbox) if context.authority.kind == "entra" else {}),
+        **(entra_headers(context.mailbox) if context.authority.speaks_entra else {}),
         **proof_headers,
     }
     return HttpRequest("POST", url, headers, urlencode({**proof_fields, **fields}).encode("ascii"))
