@@ -34,17 +34,19 @@ main() {
     [ $# -gt 0 ] || set -- tests/engine
     # From malloc one by one, memcheck sees the ends of Python's objects, and CPython's own allocator needs no suppressions.
     export PATH="$venv/bin:$PATH" PYTHONMALLOC=malloc
-    memcheck -m pytest -o timeout=0 -o faulthandler_timeout=0 "${LEFT_OUT[@]}" "$@" || status=1
+    memcheck "" -m pytest -o timeout=0 -o faulthandler_timeout=0 "${LEFT_OUT[@]}" "$@" || status=1
     for fork in "${FORKS[@]}"; do
-        PYTHONPATH=tests/isolated memcheck tests/isolated/fork_cases.py "$fork" "$(mktemp -d "$reports/cache.XXXX")/it" || status=1
+        PYTHONPATH=tests/isolated memcheck --suppressions=scripts/forks.supp tests/isolated/fork_cases.py "$fork" "$(mktemp -d "$reports/cache.XXXX")/it" || status=1
     done
     "$venv/bin/python" scripts/sanitizer_reports.py "$reports" || status=1
     return "$status"
 }
 
-# A forked child is traced as well, but no other program that is started.
+# A forked child is traced as well, but no other program that is started. The first argument is one more option, or "".
 memcheck() {
-    valgrind --quiet --tool=memcheck --num-callers=40 --suppressions=scripts/valgrind.supp \
+    local option=$1
+    shift
+    valgrind ${option:+"$option"} --quiet --tool=memcheck --num-callers=40 --suppressions=scripts/valgrind.supp \
         --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
         --xml=yes --xml-file="$reports/%p.%n.xml" "$venv/bin/python" "$@"
 }
