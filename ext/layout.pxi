@@ -17,6 +17,7 @@ cdef enum:
 cdef enum:
     HEADER_SIZE = 64
     EXPIRES_AT = 16
+    REFRESH_AT = 24
     NONCE_AT = 40
     NONCE_SIZE = 12
     TAG_SIZE = 16

@@ -63,11 +63,12 @@ cdef class Wanted:
 cdef class CachedToken:
     """An access token as found, with its id token (None if there is none) and what proves that both are in the file.
 
-    Times are Unix seconds; `scopes` are the granted ones; `txnid` is of the snapshot that it was read from.
+    Times are Unix seconds, but for `refresh_ms` (Unix milliseconds, 0 for never): `refresh_on` is the provider's, `refresh_ms`
+    when this token is to be refreshed. `scopes` are the granted ones; `txnid` is of the snapshot that it was read from.
     """
     cdef readonly str secret, target, token_type, realm, local_account_id, id_token
     cdef readonly tuple scopes
-    cdef readonly int64_t cached_at, expires_on, refresh_on
+    cdef readonly int64_t cached_at, expires_on, refresh_on, refresh_ms
     cdef readonly uint64_t txnid
     cdef readonly Witnesses witnesses
 
@@ -116,6 +117,7 @@ def load_token(Store store not None, Unsealer sealer not None, Wanted wanted not
     if body is None or not _decode_token(token, body, wanted, home_account_id.encode()):
         sealer.unreadable += 1
         return None
+    token.refresh_ms = wt_le64(head + REFRESH_AT)
     if identity is not None:
         identity = sealer._unseal(ID_TOKEN_RECORD, <char *>identity_key, KEY_SIZE, identity_head, identity)
         token.id_token = None if identity is None else _decode_id_token(identity)

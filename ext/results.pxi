@@ -17,18 +17,22 @@ cdef object _filled(type kind, list slots, tuple values):
     return made
 
 
-cdef object _metadata(str level, int64_t refresh_on, double duration_ms):
-    if refresh_on == 0 and duration_ms == 0.0 and level == "L1":
+cdef object _metadata(str level, int64_t refresh_on, double duration_ms, str reason):
+    if refresh_on == 0 and duration_ms == 0.0 and level == "L1" and reason == "not_applicable":
         return _IN_MEMORY
     return _filled(
         ResultMetadata,
         _METADATA_SLOTS,
-        ("cache", "not_applicable", level, refresh_on or None, duration_ms, 0.0, None),
+        ("cache", reason, level, refresh_on or None, duration_ms, 0.0, None),
     )
 
 
-def cached_result(CachedToken token not None, account, str level not None, double duration_ms, correlation_id):
-    """Return the AuthenticationResult for an access token that came from the cache."""
+def cached_result(CachedToken token not None, account, str level not None, double duration_ms, correlation_id,
+                  str reason not None="not_applicable"):
+    """Return the AuthenticationResult for an access token that came from the cache.
+
+    `reason` says why a refresh was tried before.
+    """
     return _filled(
         AuthenticationResult,
         _RESULT_SLOTS,
@@ -42,7 +46,7 @@ def cached_result(CachedToken token not None, account, str level not None, doubl
             token.realm,
             token.local_account_id,
             correlation_id,
-            _metadata(level, token.refresh_on, duration_ms),
+            _metadata(level, token.refresh_on, duration_ms, reason),
         ),
     )
 

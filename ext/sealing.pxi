@@ -51,7 +51,7 @@ cdef class Unsealer:
         memcpy(at + KEY_ID_AT, PyBytes_AS_STRING(name), KEY_ID_SIZE)
         at[KIND_AT] = <unsigned char>kind
         wt_put_le64(at + EXPIRES_AT, expires_ms)
-        wt_put_le64(at + EXPIRES_AT + 8, refresh_ms)
+        wt_put_le64(at + REFRESH_AT, refresh_ms)
         wt_put_le64(at + EXPIRES_AT + 16, generation)
         wt_put_le32(at + SIZE_AT, <uint32_t>(PyBytes_GET_SIZE(plain) + TAG_SIZE))
         if wt_random(at + NONCE_AT, NONCE_SIZE) != 0:

@@ -6,7 +6,7 @@ from os import PathLike
 from typing import Any, Generic, TypeVar
 
 from warmtoken.errors import UiRequiredError
-from warmtoken.models import Account, AuthenticationResult, CacheLevel
+from warmtoken.models import Account, AuthenticationResult, CacheLevel, CacheRefreshReason
 
 TokenT = TypeVar("TokenT")
 
@@ -159,6 +159,8 @@ class CachedToken:
     @property
     def refresh_on(self) -> int: ...
     @property
+    def refresh_ms(self) -> int: ...
+    @property
     def txnid(self) -> int: ...
     @property
     def witnesses(self) -> Witnesses: ...
@@ -219,7 +221,12 @@ def load_token(
 ) -> CachedToken | None: ...
 def nothing_for(store: Store, wanted: Wanted, partition: bytes, refresh_key: bytes) -> int: ...
 def cached_result(
-    token: CachedToken, account: Account | None, level: CacheLevel, duration_ms: float, correlation_id: str | None
+    token: CachedToken,
+    account: Account | None,
+    level: CacheLevel,
+    duration_ms: float,
+    correlation_id: str | None,
+    reason: CacheRefreshReason = ...,
 ) -> AuthenticationResult: ...
 def commit(
     store: Store, batches: Sequence[Sequence[tuple[Any, ...]]], expired_before_ms: int = 0

@@ -14,7 +14,7 @@ from warmtoken.cache import records
 from warmtoken.cache.lookup_keys import LookupKeys, Slot
 from warmtoken.cache.records import AccessTokenRecord, IdTokenRecord
 from warmtoken.cache.sealing import Header, RecordType, Sealer
-from warmtoken.models import ResultMetadata
+from warmtoken.models import CacheRefreshReason, ResultMetadata
 
 SLOT = slot_of()
 SCOPES = ("a", "b")
@@ -22,6 +22,7 @@ RECORD = AccessTokenRecord(
     "User-1", "idp.example.test", "CLIENT-1", "Tenant-1", "A b", "the access token", 1_000, 4_000_000_000, 2_000,
     local_account_id="local",
 )  # fmt: skip
+REASONS: tuple[CacheRefreshReason, ...] = ("not_applicable", "expired")
 IDENTITY = IdTokenRecord("User-1", "idp.example.test", "CLIENT-1", "Tenant-1", "the id token \u00fc")
 
 
@@ -37,10 +38,15 @@ class Shelf:
         self.put_plain(records.encode(record), slot, scopes, record.expires_on)
 
     def put_plain(
-        self, plain: bytes, slot: Slot = SLOT, scopes: tuple[str, ...] = SCOPES, expires_on: int = 4_000_000_000
+        self,
+        plain: bytes,
+        slot: Slot = SLOT,
+        scopes: tuple[str, ...] = SCOPES,
+        expires_on: int = 4_000_000_000,
+        refresh_ms: int = 0,
     ) -> None:
         key = self.keys.access_token(slot, scopes)
-        sealed = self.sealer.seal(RecordType.ACCESS_TOKEN, key, plain, Header(expires_on * 1000, 0, 1))
+        sealed = self.sealer.seal(RecordType.ACCESS_TOKEN, key, plain, Header(expires_on * 1000, refresh_ms, 1))
         hashes = b"".join(self.keys.scopes(slot, scopes))
         _engine.commit(self.store, [[(_engine.PUT_TOKEN, _engine.ACCESS, key, sealed, hashes)]])
 
@@ -176,6 +182,23 @@ def test_a_result_is_what_its_constructor_would_have_made(shelf: Shelf) -> None:
     assert RECORD.secret not in repr(made)
     with pytest.raises(AttributeError):
         made.access_token = "another"  # type: ignore[misc]
+
+
+def test_a_result_says_why_a_refresh_was_tried_before(shelf: Shelf) -> None:
+    shelf.put(RECORD._replace(refresh_on=0))
+    found = shelf.find()
+    assert found is not None
+    in_memory = [_engine.cached_result(found, None, "L1", 0.0, None, reason).metadata for reason in REASONS]
+    assert in_memory == [ResultMetadata("cache", reason, "L1") for reason in REASONS]
+    assert _engine.cached_result(found, None, "L1", 0.0, None).metadata == in_memory[0]
+
+
+def test_the_header_says_when_a_token_is_to_be_refreshed(shelf: Shelf) -> None:
+    """The record keeps what the provider said; that of the header is the same for all processes."""
+    shelf.put_plain(records.encode(RECORD), refresh_ms=2_345_678)
+    found = shelf.find()
+    assert found is not None
+    assert (found.refresh_on, found.refresh_ms) == (2_000, 2_345_678)
 
 
 @pytest.mark.parametrize(
