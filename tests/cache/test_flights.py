@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 
-from warmtoken.cache.flights import Flight, Flights
+import pytest
+
+from warmtoken.cache import flights as flights_module
+from warmtoken.cache.flights import Attempts, Flight, Flights
 
 
 def test_the_first_leads_and_the_others_join() -> None:
@@ -61,3 +64,22 @@ def test_of_many_threads_one_leads_and_all_wake() -> None:
         thread.join()
     assert len(leaders) == 1
     assert sorted(woken) == list(range(16))
+
+
+def test_an_attempt_is_made_again_after_the_pause() -> None:
+    attempts = Attempts()
+    assert attempts.begin("one", 100.0, 30.0)
+    assert not attempts.begin("one", 129.9, 30.0)
+    assert attempts.begin("another", 100.0, 30.0)
+    assert attempts.begin("one", 130.0, 30.0)
+    assert not attempts.begin("one", 130.1, 30.0)
+
+
+def test_of_many_attempts_those_that_count_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flights_module, "_KEPT_ATTEMPTS", 3)
+    attempts = Attempts()
+    for number in range(3):
+        attempts.begin(number, 100.0 + number, 30.0)
+    assert attempts.begin("new", 131.5, 30.0)
+    assert set(attempts._until) == {2, "new"}
+    assert not attempts.begin(2, 131.6, 30.0)

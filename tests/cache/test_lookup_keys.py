@@ -24,6 +24,8 @@ def all_keys(slot: Slot, scopes: tuple[str, ...], keys: LookupKeys = KEYS) -> li
         keys.id_token(owner, slot.realm),
         keys.account_in(owner, slot.realm),
         keys.app(owner),
+        keys.throttled(slot, scopes),
+        keys.refused(slot, scopes, None, "refresh token"),
         KEYRING_KEY,
         FILE_ID_KEY,
     ]
@@ -37,7 +39,7 @@ def test_keys_have_32_bytes_and_differ() -> None:
 
 def test_keys_depend_on_the_index_key() -> None:
     other = all_keys(SLOT, ("a",), LookupKeys(b"1" * 32))
-    assert not set(other[:5]) & set(all_keys(SLOT, ("a",))[:5])
+    assert not set(other[:7]) & set(all_keys(SLOT, ("a",))[:7])
 
 
 def test_scopes_do_not_run_into_each_other() -> None:
@@ -121,3 +123,16 @@ def test_locks_lie_behind_the_write_gate_within_a_file_offset(key: bytes) -> Non
 
 def test_a_family_has_a_refresh_token_of_its_own() -> None:
     assert KEYS.refresh_token(OWNER, "1") != KEYS.refresh_token(OWNER)
+
+
+def test_a_refusal_is_of_one_refresh_token_for_some_scopes_and_claims() -> None:
+    keys = {
+        KEYS.refused(slot, scopes, claims, token)
+        for slot in (SLOT, SLOT._replace(realm="other"))
+        for scopes in ((), ("a",), ("a", "b"))
+        for claims in (None, "{}")
+        for token in ("one", "two")
+    }
+    assert len(keys) == 2 * 3 * 2 * 2
+    assert all(key.startswith(KEYS.partition(OWNER)) for key in keys)
+    assert b"one" not in b"".join(keys)

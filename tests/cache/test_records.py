@@ -16,6 +16,7 @@ from warmtoken.cache.records import (
     AccountRecord,
     AppRecord,
     IdTokenRecord,
+    NoteRecord,
     RefreshTokenRecord,
 )
 
@@ -27,6 +28,7 @@ KINDS: list[tuple[Any, Any, set[str]]] = [
     (RefreshTokenRecord, records.decode_refresh_token, {"last_modification_time"}),
     (AccountRecord, records.decode_account, set()),
     (AppRecord, records.decode_app, set()),
+    (NoteRecord, records.decode_note, {"noted_ms", "status"}),
 ]
 
 

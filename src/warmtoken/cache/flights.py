@@ -1,10 +1,12 @@
-"""Who of this process is fetching which token: the others wait for it, thread or task alike."""
+"""Who of this process is fetching which token: the others wait for it, thread or task alike; and who tried just now."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any
+
+_KEPT_ATTEMPTS = 1024  # beyond them those that are over are forgotten
 
 
 class Flight:
@@ -58,3 +60,21 @@ class Flights:
         with self._lock:
             flight = self._by_key.pop(key)
         flight.finish()
+
+
+class Attempts:
+    """What this process has tried of late, so that it does not try again at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until: dict[Hashable, float] = {}
+
+    def begin(self, name: Hashable, now: float, pause: float) -> bool:
+        """Note an attempt at `now` (monotonic seconds), and tell whether the last one is `pause` seconds ago."""
+        with self._lock:
+            if now < self._until.get(name, now):
+                return False
+            if len(self._until) >= _KEPT_ATTEMPTS:
+                self._until = {other: until for other, until in self._until.items() if now < until}
+            self._until[name] = now + pause
+            return True

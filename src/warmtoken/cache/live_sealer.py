@@ -103,3 +103,17 @@ class LiveSealer(Sealer):
             self._not_before = time.monotonic() + _PAUSE
             return False
         return True
+
+
+def commit_sealed(shared: SharedStore, sealer: LiveSealer, seal: Callable[[], list[Operation]]) -> bool:
+    """Write what `seal` returns in one transaction, and tell whether what it expects was so.
+
+    What was sealed with a key that was retired before the commit is not written: it is sealed anew.
+    """
+    while True:
+        operations = seal()
+        guards = sealer.guards(operations)
+        if shared.commit([*guards, *operations])[1]:
+            return True
+        if not sealer.renew_if_barred(guards):
+            return False

@@ -162,6 +162,15 @@ class LookupKeys:
         """Return the key of the client's metadata."""
         return self._hash(("app metadata", owner.authority, owner.client_id.lower())) + bytes(16)
 
+    def throttled(self, slot: Slot, scopes: tuple[str, ...]) -> bytes:
+        """Return the key of the note that the provider wants no request for these scopes of a slot now."""
+        return self.partition(slot.owner) + self._hash(("throttled", self._slot_part(*slot[1:]).hex(), *scopes))
+
+    def refused(self, slot: Slot, scopes: tuple[str, ...], claims: str | None, refresh_token: str) -> bytes:
+        """Return the key of the note that a refresh token does not do for these scopes and claims."""
+        part = self._slot_part(*slot[1:]).hex()
+        return self.partition(slot.owner) + self._hash(("refused", part, refresh_token, claims or "", *scopes))
+
     def lock_offset(self, key: bytes) -> int:
         """Return the offset of the byte that is locked while a token for this key is being fetched."""
         digest = blake2b(key, key=self._index_key, digest_size=8, person=b"warmtoken lock").digest()

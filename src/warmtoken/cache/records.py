@@ -89,7 +89,30 @@ class AppRecord(NamedTuple):
     extra: str = ""
 
 
-Record = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountRecord | AppRecord
+class NoteRecord(NamedTuple):
+    """Why the provider is not asked again for a while: what it answered, and when (Unix milliseconds).
+
+    `status` is 0 where the user is needed; `error_codes` are joined by blanks.
+    """
+
+    noted_ms: int
+    status: int
+    code: str
+    message: str
+    correlation_id: str = ""
+    error: str = ""
+    error_description: str = ""
+    suberror: str = ""
+    error_codes: str = ""
+    classification: str = ""
+    claims: str = ""
+    extra: str = ""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+Record = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountRecord | AppRecord | NoteRecord
 
 
 def encode(record: Record) -> bytes:
@@ -126,3 +149,9 @@ def decode_account(plain: bytes) -> AccountRecord:
 def decode_app(plain: bytes) -> AppRecord:
     """Return the client's metadata in a record's plaintext, which has been verified."""
     return AppRecord(*split_fields(plain)[:4])
+
+
+def decode_note(plain: bytes) -> NoteRecord:
+    """Return the note in a record's plaintext, which has been verified."""
+    noted, status, *rest = split_fields(plain)
+    return NoteRecord(int(noted), int(status), *rest[:10])

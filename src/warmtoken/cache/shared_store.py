@@ -12,7 +12,7 @@ from warmtoken import _engine
 from warmtoken.cache import paths
 from warmtoken.cache.byte_locks import GATE, ByteLocks
 from warmtoken.cache.file_systems import refuse_network_file_system
-from warmtoken.cache.flights import Flights
+from warmtoken.cache.flights import Attempts, Flights
 from warmtoken.cache.group_commit import GroupCommit, Operation
 from warmtoken.cache.session_stamp import SessionStamp
 from warmtoken.errors import CacheRefusedError
@@ -46,6 +46,7 @@ class SharedStore:
         self._readers_checked = clock.monotonic()
         self.evicted = 0
         self.locks = ByteLocks(directory / paths.GATE_FILE)
+        self.unsaved_notes: dict[bytes, Any] = {}  # by lookup key, those that could not be written
         self.unsaved: list[Any] = []  # what the vaults of this directory could not write; `saving` guards it
         self.renew()
         data = directory / paths.DATA_FILE
@@ -62,6 +63,7 @@ class SharedStore:
     def renew(self) -> None:
         """Begin anew in a process that fork made: the threads that held these locks are not here."""
         self.flights = Flights()
+        self.attempts = Attempts()
         self.saving = threading.Lock()
         self._writers = GroupCommit()
 

@@ -20,7 +20,9 @@ class CacheStats:
     those the ones that may not be used any more (`store_expired`), and that found none (`store_misses`): there is none
     that covers the scopes (`store_absent`), or there is one that does not verify or is not this user's
     (`store_unreadable`); records that did not verify (`refused_records`); healed commits of dead writers; how often
-    the file was opened anew after a disk error (`recoveries`); evicted tokens; replies that could not be written yet.
+    the file was opened anew after a disk error (`recoveries`); evicted tokens; replies that could not be written yet
+    (`unsaved`); refreshes in the background that brought a token, and that failed; calls that a note of the provider's
+    last answer kept from it (`throttled`).
     """
 
     path: str
@@ -50,6 +52,9 @@ class CacheStats:
     recoveries: int
     evicted: int
     unsaved: int
+    background_refreshes: int
+    background_failures: int
+    throttled: int
 
 
 def collect(vault: Vault, hits: _engine.Hits) -> CacheStats:
@@ -86,4 +91,7 @@ def collect(vault: Vault, hits: _engine.Hits) -> CacheStats:
         recoveries=store.recoveries,
         evicted=vault.shared.evicted,
         unsaved=len(vault.shared.unsaved),
+        background_refreshes=vault.background_refreshes,
+        background_failures=vault.background_failures,
+        throttled=vault.throttled,
     )

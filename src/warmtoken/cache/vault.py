@@ -9,8 +9,9 @@ from warmtoken import _engine
 from warmtoken._engine import CachedToken
 from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
-from warmtoken.cache.live_sealer import LiveSealer
+from warmtoken.cache.live_sealer import LiveSealer, commit_sealed
 from warmtoken.cache.lookup_keys import LookupKeys, Owner, Slot
+from warmtoken.cache.notes import Notes
 from warmtoken.cache.records import (
     AccessTokenRecord,
     AccountRecord,
@@ -42,7 +43,10 @@ class Replacing(NamedTuple):
 
 
 class NewTokens(NamedTuple):
-    """What one token reply brings into the cache; what it did not bring is None."""
+    """What one token reply brings into the cache; what it did not bring is None.
+
+    `refresh_at` is the Unix time at which the access token is to be refreshed, 0 where it does not say.
+    """
 
     slot: Slot
     scopes: tuple[str, ...]
@@ -52,6 +56,7 @@ class NewTokens(NamedTuple):
     account: AccountRecord | None = None
     app: AppRecord | None = None
     replacing: Replacing | None = None
+    refresh_at: float = 0.0
 
 
 class Vault:
@@ -62,6 +67,10 @@ class Vault:
         self.keys = LookupKeys(sealer.index_key)
         self._sealer = sealer
         self._store = shared.store
+        self.notes = Notes(shared, sealer)
+        self.background_refreshes = 0
+        self.background_failures = 0
+        self.throttled = 0
         self.found = 0
         self.missed = 0
         self.expired = 0
@@ -194,6 +203,8 @@ class Vault:
 
     def _write(self, new: NewTokens) -> None:
         if self._commit(lambda: self._refresh_operations(new) + self._rest_operations(new)):
+            if new.replacing is None and new.account is not None:  # a sign-in: what was refused before may go now
+                self.notes.forget_unsaved(self.keys.partition(new.slot.owner))
             return
         found = new.replacing.found if new.replacing is not None else None
         resealed = None if found is None else self._resealed(found)
@@ -203,14 +214,7 @@ class Vault:
             self._commit(lambda: [self._still_signed_in(new), *self._rest_operations(new)])
 
     def _commit(self, seal: Callable[[], list[Operation]]) -> bool:
-        # What was sealed with a key that was retired before the commit is not written: seal it anew.
-        while True:
-            operations = seal()
-            guards = self._sealer.guards(operations)
-            if self.shared.commit([*guards, *operations])[1]:
-                return True
-            if not self._sealer.renew_if_barred(guards):
-                return False
+        return commit_sealed(self.shared, self._sealer, seal)
 
     def _refresh_operations(self, new: NewTokens) -> list[Operation]:
         token = new.refresh_token
@@ -249,6 +253,8 @@ class Vault:
             operations.append(self._put(_engine.IDENTITY, RecordType.ID_TOKEN, key, new.id_token))
         if new.account is not None:
             operations += self._account_operations(owner, new.account, new.refresh_token)
+            if new.replacing is None:
+                operations.append((_engine.DELETE_PREFIX, _engine.NOTE, self.keys.partition(owner)))
         if new.app is not None and self.app(owner) != new.app:
             operations.append(self._app_operation(owner, new.app))
         return operations
@@ -264,7 +270,7 @@ class Vault:
     def _access_token_operation(self, new: NewTokens) -> Operation:
         record = new.access_token
         key = self.keys.access_token(new.slot, new.scopes)
-        header = Header(record.expires_on * 1000, record.refresh_on * 1000, 1)
+        header = Header(record.expires_on * 1000, int((new.refresh_at or record.refresh_on) * 1000), 1)
         sealed = self._sealer.seal(RecordType.ACCESS_TOKEN, key, records.encode(record), header)
         hashes = b"".join(self.keys.scopes(new.slot, new.scopes))
         return _engine.PUT_TOKEN, _engine.ACCESS, key, sealed, hashes
@@ -319,12 +325,14 @@ class Vault:
             (_engine.DELETE_TOKENS, _engine.ACCESS, partition),
             (_engine.DELETE_PREFIX, _engine.REFRESH, partition),
             (_engine.DELETE_PREFIX, _engine.IDENTITY, partition),
+            (_engine.DELETE_PREFIX, _engine.NOTE, partition),
             (_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner)),
         ]
         if family_id:
             operations.append((_engine.DELETE, _engine.REFRESH, self.keys.refresh_token(owner, family_id)))
             operations.append((_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner, family_id)))
         self.shared.commit(operations)
+        self.notes.forget_unsaved(partition)
 
 
 def _own_and(family_id: str) -> tuple[str, ...]:
