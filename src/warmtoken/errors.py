@@ -109,7 +109,10 @@ class ServiceError(WarmTokenError):
 
 
 class ThrottledError(ServiceError):
-    """The provider asks to wait; `retry_after` is in seconds from when the reply came, None if it did not say."""
+    """The provider asks to wait; `retry_after` is in seconds from now, None if it did not say.
+
+    Also raised without a request, with what the provider said before, as long as that holds for all processes.
+    """
 
     retry_after: float | None = None
 

@@ -35,7 +35,7 @@ from support.world import KEY, Client, Mode, World, new_world
 import warmtoken
 import warmtoken.aio
 from warmtoken import AuthenticationResult, TransportError, WarmTokenError
-from warmtoken.flows import metadata
+from warmtoken.flows import sending
 from warmtoken.testing import Clock
 from warmtoken.transport import HttpRequest, HttpResponse
 
@@ -43,6 +43,11 @@ READ = ["orders.read"]
 HOUR = 3600
 RSS_GROWTH = 8 << 20  # bytes, at most, whatever the provider sends
 TOKENS = ("access", "scope", "expiry", "refresh", "identity", "account", "app")
+
+
+@pytest.fixture(autouse=True)
+def no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "RETRY_PAUSE", (0.0, 0.0))
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -103,7 +108,7 @@ def test_a_bad_reply_is_a_typed_error_and_the_cache_stays_as_it_was(
         provider.answer = fault.answer(provider)
         with monkeypatch.context() as patch, caplog.at_level(logging.DEBUG, "warmtoken"):
             if fault.is_slow:
-                patch.setattr(metadata, "HTTP_TIMEOUT", 0.5)
+                patch.setattr(sending, "HTTP_TIMEOUT", 0.5)
             error = refused(app, signed_in, fault.error)
         assert error.code == fault.code
         assert {name: getattr(error, name) for name in fault.says} == fault.says
@@ -120,7 +125,7 @@ OF_ANY_ENDPOINT = {name: fault for name, fault in FAULTS.items() if name not in 
 
 @pytest.mark.parametrize("fault", OF_ANY_ENDPOINT.values(), ids=OF_ANY_ENDPOINT)
 def test_bad_metadata_are_a_typed_error_and_are_asked_for_again(
-    provider: FaultyProvider, app: Client, fault: Fault
+    world: World, provider: FaultyProvider, app: Client, fault: Fault
 ) -> None:
     signed_in = sign_in(app, provider)
     provider.metadata_answer = fault.answer(provider)
@@ -130,6 +135,7 @@ def test_bad_metadata_are_a_typed_error_and_are_asked_for_again(
     assert len(provider.token_requests) == asked
     assert app.acquire_token_silent(READ, signed_in.account).access_token == signed_in.access_token
     provider.metadata_answer = provider.describe
+    world.clock.advance(HOUR + 1)  # beyond any Retry-After
     renewed = app.acquire_token_silent(READ, signed_in.account, force_refresh=True)
     assert renewed.access_token != signed_in.access_token
 
@@ -197,7 +203,7 @@ def test_sixty_four_callers_meet_a_fault_with_one_request(world: World, provider
     threading.Timer(0.5, go.set).start()
     errors = at_once(world, lambda: app.application.acquire_token_silent(READ, signed_in.account), 64)
     assert {(type(error), error.code) for error in errors} == {(TransportError, "connection_failed")}
-    assert len(provider.token_requests) == asked + 1
+    assert len(provider.token_requests) == asked + 2  # it is sent once more
 
 
 def at_once(world: World, call: Callable[[], Any], count: int) -> list[Any]:
@@ -263,7 +269,7 @@ def test_a_greeting_of_tls_that_nobody_answers_ends_in_time(
     signed_in = sign_in(own_transport, provider)
     with serving(reply()) as other:  # it waits for the end of a request
         move_token_endpoint(provider, own_transport, other, "https")
-        monkeypatch.setattr(metadata, "HTTP_TIMEOUT", 0.5)
+        monkeypatch.setattr(sending, "HTTP_TIMEOUT", 0.5)
         assert refused(own_transport, signed_in, TransportError).code == "request_timeout"
 
 
@@ -316,7 +322,7 @@ class Patient:
 def test_all_requests_of_a_call_have_thirty_seconds_together(tmp_path: Path) -> None:
     with faulty_provider(Clock()) as provider:
         described = HttpResponse(200, {}, json.dumps(provider.metadata()).encode())
-        patient = Patient([described, HttpResponse(500)])
+        patient = Patient([described, HttpResponse(500), HttpResponse(500)])
         cache = warmtoken.TokenCache(tmp_path / "cache", key=KEY)
         app = warmtoken.PublicClientApplication("cli", authority=provider.issuer, cache=cache, transport=patient)
         with pytest.raises(warmtoken.ServiceError):

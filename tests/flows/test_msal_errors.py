@@ -23,7 +23,7 @@ from warmtoken import (
     UiRequiredError,
     WarmTokenError,
 )
-from warmtoken.flows import metadata
+from warmtoken.flows import sending
 from warmtoken.testing import UserAgent
 
 CLAIMS = '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
@@ -192,7 +192,7 @@ ROWS = USER_NEEDED + CLASSIFICATIONS + REFUSALS + RETRIES + REPLIES
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.rule)
 def test_what_the_provider_says(world: World, app: Client, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
     signed_in = world.sign_in(app)
-    monkeypatch.setattr(metadata, "HTTP_TIMEOUT", 1.0)
+    monkeypatch.setattr(sending, "HTTP_TIMEOUT", 1.0)
     world.idp.fail_next("token", times=2, **row.fault)
     with pytest.raises(WarmTokenError) as caught:
         app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)

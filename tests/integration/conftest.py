@@ -12,6 +12,7 @@ from idp.provider import Provider
 from integration.program import KEY, Program
 from integration.worlds import World, WorldName, open_world
 from warmtoken import TokenCache
+from warmtoken.flows import sending
 from warmtoken.testing import Clock
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def provider_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provi
         pytest.skip("WARMTOKEN_SKIP_IDP=1")
     with Provider(tmp_path_factory.mktemp("idp")) as provider:
         yield provider
+
+
+@pytest.fixture(autouse=True)
+def no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "RETRY_PAUSE", (0.0, 0.0))
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_a_wrong_secret_is_a_typed_refusal_that_does_not_show_it(service: Servic
 def test_a_fault_is_typed_and_the_cached_token_goes_on(service: Service, wrong: dict[str, Any]) -> None:
     app = service.app()
     first = service.token(app)
-    service.provider.fail(**wrong)
+    service.provider.fail(times=2, **wrong)  # it is sent once more
 
     with pytest.raises((ServiceError, TransportError)) as raised:
         service.world.run(app.acquire_token_for_client([SCOPE], force_refresh=True))

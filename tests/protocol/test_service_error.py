@@ -87,6 +87,9 @@ def test_the_user_is_needed(status, fields, code, classification):
             refusal(404, error="invalid_request"), ServiceError, "invalid_request", False, id="404 with error"
         ),
         pytest.param(refusal(408), ServiceError, "request_timeout", True, id="408"),
+        pytest.param(
+            refusal(403, {"retry-after": "5"}, error="busy"), ThrottledError, "busy", True, id="403 retry-after"
+        ),
         pytest.param(refusal(429, body=b""), ThrottledError, "request_throttled", True, id="429"),
         pytest.param(refusal(429, error="slow"), ThrottledError, "slow", True, id="429 with error"),
         pytest.param(refusal(429, **grant()), ThrottledError, "invalid_grant", True, id="429 is no word on the grant"),
@@ -129,6 +132,10 @@ def test_retry_after(headers, expected):
     error = error_from(refusal(429, headers), now=NOW)
     assert isinstance(error, ThrottledError)
     assert error.retry_after == expected
+
+
+def test_a_need_of_the_user_is_one_whatever_the_headers_say():
+    assert type(error_from(refusal(400, {"retry-after": "5"}, **grant()))) is UiRequiredError
 
 
 def test_what_is_kept():

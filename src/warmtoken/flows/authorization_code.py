@@ -10,9 +10,10 @@ from functools import partial
 from warmtoken.errors import ClientError, ProtocolError, ServiceError, UiRequiredError, WarmTokenError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
-from warmtoken.flows.metadata import provider_metadata, send
+from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import InteractiveRequest, new_correlation_id
+from warmtoken.flows.sending import send
 from warmtoken.models import AuthenticationResult
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.discovery import ProviderMetadata

@@ -9,9 +9,10 @@ from functools import partial
 from warmtoken.errors import ClientError, ServiceError, TransportError
 from warmtoken.flows.context import HTTP_TIMEOUT, Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow, Send, Sleep
-from warmtoken.flows.metadata import provider_metadata, send
+from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import DeviceCodeRequest, new_correlation_id
+from warmtoken.flows.sending import send
 from warmtoken.models import AuthenticationResult, DeviceCode
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.device_reply import DeviceAuthorization, parse_device_reply

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from warmtoken.flows.context import HTTP_TIMEOUT, Context, Stopwatch
-from warmtoken.flows.effects import Flow, Send
+from warmtoken.flows.context import Context, Stopwatch
+from warmtoken.flows.effects import Flow
+from warmtoken.flows.sending import send
 from warmtoken.protocol.authority import Authority
 from warmtoken.protocol.discovery import (
     ProviderMetadata,
@@ -14,7 +15,6 @@ from warmtoken.protocol.discovery import (
     has_known_endpoints,
     parse_metadata,
 )
-from warmtoken.transport import HttpRequest, HttpResponse
 
 MAX_AGE = 86_400.0  # seconds; MSAL keeps discovered endpoints for a day
 
@@ -30,13 +30,3 @@ def provider_metadata(context: Context, authority: Authority, watch: Stopwatch) 
     found = parse_metadata(authority, response)
     context.metadata[authority.url] = time.monotonic(), found
     return found
-
-
-def send(request: HttpRequest, watch: Stopwatch) -> Flow[HttpResponse]:
-    """Send a request and count the time it took; all requests of one call have 30 s together."""
-    since = time.perf_counter()
-    try:
-        response: HttpResponse = yield Send(request, max(1.0, HTTP_TIMEOUT - watch.http_ms / 1000))
-        return response
-    finally:
-        watch.count_http(since)

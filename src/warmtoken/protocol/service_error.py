@@ -68,10 +68,10 @@ def error_from(
     serves a Retry-After date in a reply without a Date. Never raises, whatever the reply holds.
     """
     refusal = _read(response, correlation_id, secrets, now)
-    if refusal.status == 429 or (refusal.status >= 500 and refusal.retry_after is not None):
-        return _throttled(refusal)
-    if refusal.status < 500 and _needs_user(refusal):
+    if refusal.status < 500 and refusal.status != 429 and _needs_user(refusal):
         return _ui_required(refusal)
+    if refusal.status == 429 or refusal.retry_after is not None:  # MSAL.NET: Retry-After counts with any status
+        return _throttled(refusal)
     return _service_error(ServiceError, refusal)
 
 
@@ -145,7 +145,9 @@ def _code(refusal: _Refusal) -> str:
 
 
 def _is_retryable(refusal: _Refusal) -> bool:
-    return refusal.status >= 500 or refusal.status in RETRYABLE_STATUSES or refusal.error in RETRYABLE_ERRORS
+    if refusal.retry_after is not None or refusal.error in RETRYABLE_ERRORS:
+        return True
+    return refusal.status >= 500 or refusal.status in RETRYABLE_STATUSES
 
 
 def _message(refusal: _Refusal, code: str, advice: str) -> str:

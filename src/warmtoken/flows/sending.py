@@ -1,0 +1,60 @@
+"""Sends requests: how often, and for how long in all."""
+
+from __future__ import annotations
+
+import time
+
+from warmtoken.errors import TransportError
+from warmtoken.flows.context import HTTP_TIMEOUT, Stopwatch
+from warmtoken.flows.effects import Flow, Send, Sleep
+from warmtoken.transport import HttpRequest, HttpResponse
+
+RETRY_PAUSE = (0.75, 1.25)  # seconds: MSAL.NET's second, jittered
+RETRIED_WITHIN = 10.0  # seconds from the first sending
+
+_PASSING = frozenset({"connection_failed", "request_timeout"})
+
+
+def send(request: HttpRequest, watch: Stopwatch) -> Flow[HttpResponse]:
+    """Send a request, once more after a second where the provider or the way to it failed, and count the time it took.
+
+    Repeated are requests that were answered 5xx or 408 without a Retry-After, and those without a reply, within 10 s of
+    the first sending. All requests of one call have 30 s together. Raises TransportError where there is no reply.
+    """
+    # A refresh token or a code may be spent although its reply was lost. To send it again costs nothing: it is all
+    # that there is, the next call would send it, and many providers answer once more to who is quick.
+    began = time.monotonic()
+    first: HttpResponse | TransportError
+    try:
+        first = yield from _send_once(request, watch)
+    except TransportError as error:
+        first = error
+    if _is_passing(first) and time.monotonic() - began < RETRIED_WITHIN:
+        yield from _pause(watch)
+        return (yield from _send_once(request, watch))
+    if isinstance(first, TransportError):
+        raise first
+    return first
+
+
+def _is_passing(outcome: HttpResponse | TransportError) -> bool:
+    if isinstance(outcome, TransportError):
+        return outcome.code in _PASSING
+    return (outcome.status >= 500 or outcome.status == 408) and "retry-after" not in outcome.headers
+
+
+def _send_once(request: HttpRequest, watch: Stopwatch) -> Flow[HttpResponse]:
+    since = time.perf_counter()
+    try:
+        response: HttpResponse = yield Send(request, max(1.0, HTTP_TIMEOUT - watch.http_ms / 1000))
+        return response
+    finally:
+        watch.count_http(since)
+
+
+def _pause(watch: Stopwatch) -> Flow[None]:
+    import random
+
+    since = time.perf_counter()
+    yield Sleep(random.uniform(*RETRY_PAUSE))
+    watch.count_http(since)
