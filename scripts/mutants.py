@@ -107,6 +107,39 @@ MUTANTS = {
         "if found is None:",
         "tests/flows/test_silent.py tests/flows/test_client_credentials.py",
     ),
+    "a provider that asks to wait is not asked": Mutant(
+        "src/warmtoken/flows/throttling.py",
+        "    if found is not None:\n        note, left = found",
+        "    if found is not None and False:\n        note, left = found",
+        "tests/flows/test_throttling.py",
+    ),
+    "a note from the future says nothing": Mutant(
+        "src/warmtoken/cache/notes.py",
+        "found[1].noted_ms <= now < found[0]",
+        "now < found[0]",
+        "tests/cache/test_notes.py tests/flows/test_throttling.py",
+    ),
+    "an expired token is not served while the provider fails": Mutant(
+        "src/warmtoken/flows/search.py", "is_usable(found, now, 0.0)", "True", "tests/flows/test_throttling.py"
+    ),
+    "one process refreshes ahead of time": Mutant(
+        "src/warmtoken/flows/single_flight.py",
+        "    if not vault.shared.locks.try_lock(offset):\n        return None",
+        "    vault.shared.locks.try_lock(offset)",
+        "tests/flows/test_by_hand.py",
+    ),
+    "a refresh ahead of time is looked for behind the lock": Mutant(
+        "src/warmtoken/flows/single_flight.py",
+        "return found if found is not None else (yield from wanted.fetch())",
+        "return (yield from wanted.fetch())",
+        "tests/flows/test_by_hand.py",
+    ),
+    "what took ten seconds is not sent again": Mutant(
+        "src/warmtoken/flows/sending.py",
+        "if _is_passing(first) and time.monotonic() - began < RETRIED_WITHIN:",
+        "if _is_passing(first):",
+        "tests/flows/test_sending.py",
+    ),
 }
 
 

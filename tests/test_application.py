@@ -334,9 +334,11 @@ def test_no_log_no_exception_and_no_repr_shows_a_secret(world: World, caplog: py
     stored = world.cache.vault().find_refresh_token(app.application._context.owner(account.home_account_id))
     assert stored is not None
     echo = {"error": "invalid_request", "error_description": f"got {stored.record.secret}, which is malformed"}
-    for fault in ({"status": 500}, {"status": 200, "body": "<html>"}, {"status": 400, "body": echo}):
+    for fault in ({"status": 200, "body": "<html>"}, {"status": 400, "body": echo}, {"status": 429, "body": echo}):
         world.idp.fail_next("token", **fault)
         failing(forced)
+    failing(forced)  # from the note of the last answer
+    world.clock.advance(60)
     world.idp.id_token_claims = {"sub": "mallory"}
     failing(forced)
     world.idp.revoke_user(ALICE)

@@ -15,6 +15,7 @@ from warmtoken.errors import (
 from warmtoken.models import (
     Account,
     AuthenticationResult,
+    BackgroundRefresh,
     ClientAssertion,
     ClientCertificate,
     ClientSecret,
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Account",
     "AuthenticationResult",
+    "BackgroundRefresh",
     "CacheError",
     "ClientAssertion",
     "ClientCertificate",

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
 from warmtoken.default_transport import AsyncDefaultTransport
-from warmtoken.flows.async_driver import drive
+from warmtoken.flows.async_driver import drive, finish
 from warmtoken.flows.effects import Flow
 from warmtoken.models import Account, AuthenticationResult, TenantProfile
 from warmtoken.transport import AsyncTransport
@@ -43,7 +43,8 @@ class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, _Profil
         return drive(flow, self._transport)
 
     async def aclose(self) -> None:
-        """Close the connections to the provider; the cache stays open for others."""
+        """Close the connections to the provider, once a refresh in the background has ended; the cache stays open."""
+        await finish(self._transport)
         if self._own_transport is not None:
             await self._own_transport.aclose()
 

@@ -44,7 +44,10 @@ class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, 
         return self._own_transport
 
     def close(self) -> None:
-        """Close the connections to the provider; the cache stays open for others."""
+        """Close the connections to the provider, once a refresh in the background has ended; the cache stays open."""
+        from warmtoken.flows.driver import finish
+
+        finish(self._transport or self._default_transport())
         if self._transport is None:
             self._default_transport().close()
 

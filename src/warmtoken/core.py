@@ -14,7 +14,7 @@ from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import UiRequiredError
 from warmtoken.flows.cached import find_cached
 from warmtoken.flows.context import Context, Remember
-from warmtoken.models import Account, ClientCredential, DeviceCode
+from warmtoken.models import Account, BackgroundRefresh, ClientCredential, DeviceCode
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
 
@@ -44,8 +44,13 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         cache: TokenCache | None,
         client_capabilities: Sequence[str],
         expiry_margin: float | None,
+        on_background_refresh: Callable[[BackgroundRefresh], object] | None,
     ) -> None:
         _check_client(client_id, credential, cache, client_capabilities)
+        if on_background_refresh is not None and not callable(on_background_refresh):
+            raise TypeError(
+                f"expected on_background_refresh to be callable or None, got {type(on_background_refresh).__name__}"
+            )
         if expiry_margin is not None:
             from warmtoken.flows.requests import check_seconds
 
@@ -56,6 +61,7 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
             cache if cache is not None else TokenCache(),
             tuple(client_capabilities),
             expiry_margin,
+            on_background_refresh=on_background_refresh,
         )
 
     def __repr__(self) -> str:
@@ -193,6 +199,8 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     Discovery 1.0). `cache` None is the user's own shared cache. `transport` None is httpx2. `expiry_margin` is in
     seconds; None is 300, but at most a tenth of a token's lifetime. `redirect_path` is the path of the redirect URI
     that the client has registered on 127.0.0.1 (any port); None is "/", and http://localhost at Microsoft Entra.
+    `on_background_refresh` gets a BackgroundRefresh after each refresh made ahead of time, as the provider wants it
+    (`refresh_in`); it runs in another thread, and what it raises is logged. None: failures are logged.
     Making one costs no request. Raises TypeError and ValueError for arguments that cannot be.
     """
 
@@ -206,8 +214,9 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         client_capabilities: Sequence[str] = (),
         expiry_margin: float | None = None,
         redirect_path: str | None = None,
+        on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
     ) -> None:
-        super().__init__(client_id, None, authority, cache, client_capabilities, expiry_margin)
+        super().__init__(client_id, None, authority, cache, client_capabilities, expiry_margin, on_background_refresh)
         self._redirect_to(redirect_path)
         self._use(transport)
 
@@ -313,8 +322,11 @@ class ConfidentialClient(
         transport: TransportT | None = None,
         client_capabilities: Sequence[str] = (),
         expiry_margin: float | None = None,
+        on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
     ) -> None:
-        super().__init__(client_id, credential, authority, cache, client_capabilities, expiry_margin)
+        super().__init__(
+            client_id, credential, authority, cache, client_capabilities, expiry_margin, on_background_refresh
+        )
         self._use(transport)
 
     def _acquire_token_for_client(

@@ -73,7 +73,8 @@ class ResultMetadata:
     """How a result came about.
 
     Durations are in milliseconds; an L1 hit takes under a microsecond and reports 0.0. `refresh_on` is in Unix
-    seconds. `token_endpoint` is None where no request was made.
+    seconds, as the provider named it. `token_endpoint` is None where no request was made. Callers that waited for one
+    request all get its metadata.
     """
 
     token_source: TokenSource
@@ -112,6 +113,20 @@ class AuthenticationResult:
     def authorization_header(self) -> str:
         """The value for an `Authorization` header, such as `Bearer eyJ…` (RFC 6750, section 2.1)."""
         return f"{self.token_type} {self.access_token}"
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundRefresh:
+    """What came of a refresh that nobody waited for, since the cached token was still good.
+
+    `scopes` are those asked for, `account` is None for a client's own token. Either `metadata`, of the new token, or
+    `error` is there.
+    """
+
+    scopes: tuple[str, ...]
+    account: Account | None
+    metadata: ResultMetadata | None = None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from warmtoken import AuthenticationResult, TokenCache, TransportError
+from warmtoken import TokenCache, TransportError
 from warmtoken.cache.flights import Flights
 from warmtoken.flows.client_credentials import acquire_for_client
 from warmtoken.flows.context import Context
 from warmtoken.flows.effects import Call, Detach, Effect, Flow, Join, Send, Sleep
 from warmtoken.flows.requests import TokenRequest
+from warmtoken.flows.single_flight import Fetch, fetch_if_idle
 from warmtoken.models import ClientSecret
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
@@ -42,11 +43,10 @@ def step(flow: Flow[Any], outcome: object = None) -> Effect:
     return flow.send(outcome)
 
 
-def ended(move: Callable[[], object]) -> AuthenticationResult:
+def ended(move: Callable[[], object]) -> Any:
     with pytest.raises(StopIteration) as stop:
         move()
-    result: AuthenticationResult = stop.value.value
-    return result
+    return stop.value.value
 
 
 def detached(effect: Effect) -> Flow[Any]:
@@ -81,6 +81,8 @@ def test_an_error_thrown_into_a_fetch_unlocks_and_reaches_the_waiters(context: C
     next(inner)
     next(waiter)
     error = TransportError("connection_failed", "no route")
+    assert isinstance(inner.throw(error), Sleep)  # then it is sent once more
+    next(inner)
     with pytest.raises(TransportError):
         inner.throw(error)
     with pytest.raises(TransportError) as shared:
@@ -158,3 +160,37 @@ def save(context: Context, request: TokenRequest, access_token: str) -> None:
     commit.function()
     inner.close()
     shared.flights = flights
+
+
+# --- a fetch that nobody waits for ---
+
+
+def wanted(look: Callable[[], object]) -> Fetch[Any]:
+    def fetch() -> Flow[str]:
+        yield Sleep(0)
+        return "fetched"
+
+    return Fetch(b"key", "need", look, fetch)
+
+
+def test_an_idle_fetch_looks_behind_the_lock_and_then_fetches(context: Context) -> None:
+    """Another process may have been through with it between the lookup and the lock."""
+    vault = context.vault
+    assert ended(lambda: next(fetch_if_idle(vault, wanted(lambda: "found")))) == "found"
+    fetching = fetch_if_idle(vault, wanted(lambda: None))
+    assert isinstance(next(fetching), Sleep)
+    assert ended(lambda: next(fetching)) == "fetched"
+
+
+def test_an_idle_fetch_leaves_it_to_whoever_is_fetching(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = context.vault
+    fetching = fetch_if_idle(vault, wanted(lambda: None))
+    next(fetching)
+    assert ended(lambda: next(fetch_if_idle(vault, wanted(lambda: None)))) is None
+    fetching.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(vault.shared.locks, "try_lock", lambda _: False)  # another process is fetching
+        assert ended(lambda: next(fetch_if_idle(vault, wanted(lambda: None)))) is None
+    again = fetch_if_idle(vault, wanted(lambda: None))
+    assert isinstance(next(again), Sleep)  # nothing is left behind
+    again.close()

@@ -12,7 +12,7 @@ import pytest
 from warmtoken import TransportError
 from warmtoken.cache.flights import Flight
 from warmtoken.flows import async_driver, driver
-from warmtoken.flows.effects import Call, Detach, Flow, Join, Send, Sleep
+from warmtoken.flows.effects import MAX_BACKGROUND, Background, Call, Detach, Flow, Join, Send, Sleep
 from warmtoken.transport import HttpRequest, HttpResponse
 
 REQUEST = HttpRequest("GET", "https://idp.example/")
@@ -221,3 +221,107 @@ def test_a_detached_flow_outlives_its_caller_and_its_error_is_not_complained_abo
 
     assert asyncio.run(cancel()) == []
     assert ended == ["inner"]
+
+
+# --- in the background ---
+
+
+def test_a_flow_in_the_background_goes_on_in_a_thread_that_the_interpreter_waits_for() -> None:
+    transport, release = Transport(), threading.Event()
+    seen: list[tuple[bool, int]] = []
+
+    def inner() -> Flow[None]:
+        yield Call(lambda: release.wait(10))
+        seen.append((threading.current_thread().daemon, threading.get_ident()))
+
+    def flow() -> Flow[bool]:
+        return (yield Background(inner()))
+
+    def from_a_daemon() -> None:  # whose threads are daemons, too, unless they are told otherwise
+        started.append(driver.drive(flow(), transport))
+
+    started: list[bool] = []
+    daemon = threading.Thread(target=from_a_daemon, daemon=True)
+    daemon.start()
+    daemon.join(10)
+    assert (started, seen) == ([True], [])
+    release.set()
+    driver.finish(transport)
+    ((is_daemon, thread),) = seen
+    assert not is_daemon
+    assert thread != threading.get_ident()
+
+
+def test_a_flow_in_the_background_goes_on_beside_its_caller_on_the_loop() -> None:
+    transport = AsyncTransport()
+    ended: list[str] = []
+
+    def inner() -> Flow[None]:
+        yield Sleep(0.01)
+        ended.append("inner")
+        raise ValueError("nobody is there to see it")
+
+    def flow() -> Flow[bool]:
+        return (yield Background(inner()))
+
+    async def main() -> list[dict[str, Any]]:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        assert await async_driver.drive(flow(), transport) is True
+        assert ended == []
+        await async_driver.finish(AsyncTransport())  # not that one's
+        assert ended == []
+        await async_driver.finish(transport)
+        return complaints
+
+    assert asyncio.run(main()) == []
+    assert ended == ["inner"]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_in_the_background_there_is_room_for_some_and_then_again(mode: str) -> None:
+    release = threading.Event()
+
+    def inner() -> Flow[None]:
+        yield Call(lambda: release.wait(10))
+
+    def flow() -> Flow[list[bool]]:
+        started = []
+        for _ in range(MAX_BACKGROUND + 2):
+            started.append((yield Background(inner())))  # noqa: PERF401 (a comprehension cannot yield)
+        return started
+
+    def blocking() -> list[list[bool]]:
+        transport, found = Transport(), []
+        for _ in range(2):
+            release.clear()
+            found.append(driver.drive(flow(), transport))
+            release.set()
+            driver.finish(transport)
+        return found
+
+    async def awaiting() -> list[list[bool]]:
+        transport, found = AsyncTransport(), []
+        for _ in range(2):
+            release.clear()
+            found.append(await async_driver.drive(flow(), transport))
+            release.set()
+            await async_driver.finish(transport)
+        return found
+
+    found = blocking() if mode == "sync" else asyncio.run(awaiting())
+    assert found == [[True] * MAX_BACKGROUND + [False] * 2] * 2
+
+
+def test_where_no_thread_can_be_started_the_caller_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def flow() -> Flow[bool]:
+        return (yield Background(iter(())))  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(MAX_BACKGROUND + 1):
+            assert driver.drive(flow(), Transport()) is False
+    assert not driver._room.threads

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from support.world import SCOPES, World
 
 from warmtoken.cache.records import AccessTokenRecord
-from warmtoken.flows.freshness import SET_BACK, is_usable, margin_of
+from warmtoken.flows import freshness
+from warmtoken.flows.freshness import PAUSE, SET_BACK, draw_refresh_time, is_usable, margin_of
 
 NOW = 1_800_000_000
 
@@ -120,3 +123,58 @@ def test_a_wall_clock_that_is_set_back_hands_out_no_expired_token(world: World) 
     world.clock.step_wall(-3700)
     level = app.acquire_token_silent(SCOPES, signed_in.account).metadata.cache_level
     assert level != "L1"  # memory knows by the monotonic clock; the file has the wall clock alone
+
+
+# --- the time to refresh ---
+
+
+def drawn(refresh_in: int, lifetime: int = 86_400, expiry_margin: float | None = None) -> list[float]:
+    """Many draws for a token, in seconds after it came."""
+    made = token(lifetime)._replace(refresh_on=NOW + refresh_in)
+    return [draw_refresh_time(made, expiry_margin) - NOW for _ in range(2000)]
+
+
+@pytest.mark.parametrize(
+    ("refresh_in", "lifetime", "expiry_margin", "reach"),
+    [
+        pytest.param(43_200, 86_400, None, 300, id="half a day"),
+        pytest.param(3_000, 86_400, None, 300, id="where a tenth is 300 s"),
+        pytest.param(1_000, 86_400, None, 100, id="a tenth of the time"),
+        pytest.param(43_200, 43_600, None, 100, id="what the margin leaves"),
+        pytest.param(43_200, 86_400, 43_150, 50, id="what an own margin leaves"),
+        pytest.param(43_200, 43_400, None, 0, id="refreshed within the margin: as the provider says"),
+    ],
+)
+def test_the_jitter_reaches_so_far(refresh_in: int, lifetime: int, expiry_margin: float | None, reach: int) -> None:
+    draws = drawn(refresh_in, lifetime, expiry_margin)
+    assert min(draws) >= refresh_in - reach
+    assert max(draws) <= refresh_in + reach
+    if reach:
+        assert min(draws) < refresh_in - 0.9 * reach
+        assert max(draws) > refresh_in + 0.9 * reach
+
+
+def test_a_token_that_is_to_be_refreshed_at_once_rests_for_a_pause() -> None:
+    """Else a provider that says so would be asked by one process after the other."""
+    assert set(drawn(1)) == {PAUSE}
+
+
+def test_without_refresh_in_there_is_no_time_to_refresh() -> None:
+    assert draw_refresh_time(token(3600), None) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "kept_until"),
+    [
+        pytest.param(999.9, 1000, id="until the refresh is due"),
+        pytest.param(1000, 1000 + PAUSE, id="due: until the next try"),
+        pytest.param(3_290, 3_300, id="but never past its use"),
+    ],
+)
+def test_memory_serves_until_the_next_thing_is_to_be_done(now: float, kept_until: float) -> None:
+    found = SimpleNamespace(cached_at=0, expires_on=3600, refresh_on=1000, refresh_ms=1_000_000)
+    assert freshness.kept_until(found, now, None) == kept_until
+    assert freshness.is_due(found, now) == (now >= 1000)
+    found.refresh_ms = 0
+    assert freshness.kept_until(found, now, None) == 3300
+    assert not freshness.is_due(found, now)

@@ -30,6 +30,8 @@ ISSUER = "https://idp.example"
 LIFETIME = 3600
 MARGIN = 300
 SLACK = 2  # seconds that may pass while a call is under way
+HOLD = 5  # seconds for which a provider that failed is not asked again, and a token within its margin is served
+REFUSAL_HOLD = 120  # seconds for which a refused refresh token is not sent again for the same scopes
 USERS = ("alice", "bob", "carol")
 SCOPES = ("a", "b", "c")
 Scopes = frozenset[str]
@@ -120,12 +122,26 @@ class Person:
     has_refresh_token: bool = False
     is_revoked: bool = False
     tokens: dict[Scopes, tuple[str, int]] = field(default_factory=dict)
+    generation: int = 0  # of the refresh token
+    held: dict[Scopes, float] = field(default_factory=dict)  # until when the provider is not asked
+    refused: dict[tuple[Scopes, int], float] = field(default_factory=dict)  # until when this token is not sent
+    stale: dict[Scopes, float] = field(default_factory=dict)  # until when memory may serve what is within its margin
 
     def covering(self, scopes: Scopes) -> dict[str, int]:
         return {secret: expires for has, (secret, expires) in self.tokens.items() if scopes <= has}
 
     def usable(self, scopes: Scopes, now: float) -> set[str]:
         return {secret for secret, expires in self.covering(scopes).items() if expires - MARGIN > now}
+
+    def unexpired(self, scopes: Scopes, now: float) -> set[str]:
+        return {secret for secret, expires in self.covering(scopes).items() if expires > now}
+
+    def signs_in(self, scopes: Scopes) -> None:
+        """A new refresh token came, and what was noted of the one before is gone."""
+        self.granted, self.has_refresh_token, self.is_revoked = scopes, True, False
+        self.generation += 1
+        self.held.clear()
+        self.refused.clear()
 
     def can_be_served(self, now: float) -> bool:
         return self.has_refresh_token or bool(self.usable(frozenset(), now))
@@ -184,7 +200,7 @@ class CacheAndFlows(RuleBasedStateMachine):
             return
         assert isinstance(found, AuthenticationResult)
         person = self.people.setdefault(user, Person())
-        person.granted, person.has_refresh_token, person.is_revoked = scopes, True, False
+        person.signs_in(scopes)
         person.keep(scopes, found)
 
     @rule(kind=kinds, user=st.sampled_from(USERS), scopes=scope_sets, times=st.integers(1, 3))
@@ -199,25 +215,52 @@ class CacheAndFlows(RuleBasedStateMachine):
     def ask(self, kind: str, user: str, scopes: Scopes, *, force_refresh: bool) -> None:
         person, account = self.people.get(user, Person()), Account(user, "idp.example")
         call = partial(self.outcome, kind, "acquire_token_silent", sorted(scopes), account, force_refresh=force_refresh)
-        found = self.checked(person, scopes, call, self.refusal(person, scopes), bypasses_cache=force_refresh)
+        outcomes = self.outcomes(person, scopes, force_refresh=force_refresh)
+        found = self.checked(person, scopes, call, outcomes, bypasses_cache=force_refresh)
         if found == "invalid_grant":
             person.has_refresh_token = False
+        if found == "invalid_scope":
+            noted = scopes, person.generation
+            if person.refused.get(noted, 0) <= self.clock.time() + SLACK:
+                person.refused[noted] = self.clock.time() + REFUSAL_HOLD
+        if isinstance(found, AuthenticationResult) and found.metadata.token_source == "identity_provider":
+            person.generation += self.provider.rotates
 
-    def refusal(self, person: Person, scopes: Scopes) -> str | None:
-        """The code of the error where the cache does not serve a user; None where the provider grants a token."""
+    def outcomes(self, person: Person, scopes: Scopes, *, force_refresh: bool) -> set[str | None]:
+        """The codes of the errors where the cache does not serve a user; None where the provider grants a token."""
+        if not person.has_refresh_token and not force_refresh and not person.covering(scopes):
+            return {"no_tokens_found"}  # told at once
+        outcomes = set[str | None]()
+        for is_held in self.states_of(person.held.get(scopes, 0)):
+            for is_refused in self.states_of(person.refused.get((scopes, person.generation), 0)):
+                outcomes.add(self.outcome_of(person, scopes, is_held=is_held, is_refused=is_refused))
+        return outcomes
+
+    def outcome_of(self, person: Person, scopes: Scopes, *, is_held: bool, is_refused: bool) -> str | None:
+        if is_held:
+            return "service_not_available"
         if not person.has_refresh_token:
             return "no_tokens_found"
+        if is_refused:
+            return "invalid_scope"
         if self.provider.is_down:
             return "service_not_available"
         if person.is_revoked:
             return "invalid_grant"
         return None if scopes <= person.granted else "invalid_scope"
 
+    def states_of(self, until: float) -> set[bool]:
+        """Whether a note holds now: one of both, or both where it ends just now."""
+        now = self.clock.time()
+        return {until > now + SLACK, until > now - SLACK}
+
     @rule(kind=kinds, scopes=scope_sets)
     def for_client(self, kind: str, scopes: Scopes) -> None:
-        refusal = "service_not_available" if self.provider.is_down else None
+        held = self.states_of(self.client.held.get(scopes, 0))
+        fails = {is_held or self.provider.is_down for is_held in held}
+        outcomes = {"service_not_available" if failing else None for failing in fails}
         self.checked(
-            self.client, scopes, partial(self.outcome, kind, "acquire_token_for_client", sorted(scopes)), refusal
+            self.client, scopes, partial(self.outcome, kind, "acquire_token_for_client", sorted(scopes)), outcomes
         )
 
     def checked(
@@ -225,7 +268,7 @@ class CacheAndFlows(RuleBasedStateMachine):
         person: Person,
         scopes: Scopes,
         call: Callable[[], AuthenticationResult | str],
-        refusal: str | None,
+        outcomes: set[str | None],
         *,
         bypasses_cache: bool = False,
     ) -> AuthenticationResult | str:
@@ -235,15 +278,36 @@ class CacheAndFlows(RuleBasedStateMachine):
         surely_usable = set() if bypasses_cache else person.usable(scopes, now + SLACK)
         found = call()
         if isinstance(found, AuthenticationResult) and found.metadata.token_source == "cache":
-            assert found.access_token in usable
+            if found.metadata.cache_refresh_reason == "expired":
+                self.check_stale(person, scopes, found, now, "service_not_available" in outcomes)
+                assert not bypasses_cache
+            else:
+                assert found.access_token in usable
             return found
         assert not surely_usable, "expected a token from the cache"
         if isinstance(found, AuthenticationResult):
-            assert refusal is None
+            assert None in outcomes
             person.keep(scopes, found)
-        else:
-            assert found == refusal
+            return found
+        assert found in outcomes
+        if found == "service_not_available":
+            assert bypasses_cache or not person.unexpired(scopes, now + SLACK), "expected the token that still lasts"
+            self.note_failure(person, scopes)
         return found
+
+    def check_stale(
+        self, person: Person, scopes: Scopes, found: AuthenticationResult, now: float, may_fail: bool
+    ) -> None:
+        """A token whose margin has begun serves where the provider fails, and for a moment after that."""
+        assert found.access_token in person.unexpired(scopes, now)
+        assert may_fail or person.stale.get(scopes, 0) > now - SLACK
+        if may_fail and found.metadata.cache_level != "L1":
+            person.stale[scopes] = self.clock.time() + HOLD
+            self.note_failure(person, scopes)
+
+    def note_failure(self, person: Person, scopes: Scopes) -> None:
+        if self.provider.is_down and person.held.get(scopes, 0) <= self.clock.time() + SLACK:
+            person.held[scopes] = self.clock.time() + HOLD
 
     @rule(kind=kinds, user=st.sampled_from(USERS))
     def sign_out(self, kind: str, user: str) -> None:

@@ -108,7 +108,7 @@ def test_another_user_than_the_account_that_was_passed_is_refused(world: World, 
 def test_a_failure_that_the_user_cannot_mend_does_not_ask(world: World, app: Client) -> None:
     world.sign_in(app)
     world.clock.advance(3600)
-    world.idp.fail_next("token", status=503)
+    world.idp.fail_next("token", 2, status=503)
     browser = Asking()
     with pytest.raises(ServiceError):
         app.acquire_token(SCOPES, open_browser=browser)

@@ -20,7 +20,8 @@ from warmtoken import (
     WarmTokenError,
 )
 from warmtoken.errors import CacheFullError
-from warmtoken.flows import metadata
+from warmtoken.flows import sending
+from warmtoken.flows.throttling import PUBLIC_HOLD, REFUSAL_HOLD
 from warmtoken.transport import HttpRequest
 
 
@@ -154,6 +155,7 @@ def test_a_refusal_that_names_claims_keeps_the_refresh_token(world: World, app: 
         refresh(app, signed_in)
     assert (refused.value.claims, refused.value.suberror) == (challenge, "basic_action")
     assert refused.value.classification == "basic_action"
+    world.clock.advance(REFUSAL_HOLD)
     assert refresh(app, signed_in).access_token != signed_in.access_token
 
 
@@ -255,7 +257,7 @@ def html(world: World) -> None:
 
 
 def broken(world: World) -> None:
-    world.idp.fail_next("token", status=500, body="<html>oops</html>")
+    world.idp.fail_next("token", 2, status=500, body="<html>oops</html>")
 
 
 def throttled(world: World) -> None:
@@ -263,7 +265,7 @@ def throttled(world: World) -> None:
 
 
 def hung_up(world: World) -> None:
-    world.idp.fail_next("token", disconnect="before")
+    world.idp.fail_next("token", 2, disconnect="before")
 
 
 def slow(world: World) -> None:
@@ -293,7 +295,8 @@ def test_a_failure_is_typed_and_loses_nothing(
     fault(world)
     with monkeypatch.context() as patch:
         if fault is slow:
-            patch.setattr(metadata, "HTTP_TIMEOUT", 0.2)
+            patch.setattr(sending, "HTTP_TIMEOUT", 0.2)
+            patch.setattr(sending, "RETRIED_WITHIN", 0.2)
         with pytest.raises(kind) as failed:
             refresh(app, signed_in)
     assert type(failed.value) is kind
@@ -303,6 +306,7 @@ def test_a_failure_is_typed_and_loses_nothing(
         assert failed.value.retry_after == 17
     world.idp.clear_faults()
     assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+    world.clock.advance(PUBLIC_HOLD)
     assert refresh(app, signed_in).access_token != signed_in.access_token
     assert world.idp.counters.replays_detected == 0
 
@@ -320,12 +324,13 @@ def test_a_refused_connection_is_typed_and_loses_nothing(world: World, app: Clie
 def test_discovery_that_fails_is_tried_again(world: World) -> None:
     account = world.sign_in(world.public()).account
     app = world.public()
-    world.idp.fail_next("discovery", status=503)
+    world.idp.fail_next("discovery", 2, status=503)
     with pytest.raises(ServiceError, match="service_not_available"):
         app.acquire_token_silent(SCOPES, account, force_refresh=True)
+    world.clock.advance(PUBLIC_HOLD)
     for _ in range(2):
         app.acquire_token_silent(SCOPES, account, force_refresh=True)
-    assert world.idp.counters.requests["discovery"] == 2
+    assert world.idp.counters.requests["discovery"] == 3
 
 
 def test_another_users_tokens_are_refused_and_not_stored(world: World, app: Client) -> None:

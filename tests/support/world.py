@@ -15,8 +15,9 @@ from blockbuster import blockbuster_ctx
 
 import warmtoken
 import warmtoken.aio
-from warmtoken import AuthenticationResult, ClientSecret, TokenCache
+from warmtoken import AuthenticationResult, BackgroundRefresh, ClientSecret, TokenCache
 from warmtoken.default_transport import AsyncDefaultTransport, DefaultTransport
+from warmtoken.flows import async_driver, driver
 from warmtoken.testing import Clock, IdentityProvider, UserAgent
 from warmtoken.transport import HttpRequest, HttpResponse
 
@@ -120,6 +121,7 @@ class World:
         client_capabilities: Sequence[str] = (),
         expiry_margin: float | None = None,
         redirect_path: str | None = None,
+        on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
         before: Hook | None = None,
         after: Hook | None = None,
     ) -> Client:
@@ -132,6 +134,7 @@ class World:
             client_capabilities=client_capabilities,
             expiry_margin=expiry_margin,
             redirect_path=redirect_path,
+            on_background_refresh=on_background_refresh,
         )
         return Client(application, self.run)
 
@@ -141,6 +144,7 @@ class World:
         secret: str = "service-secret",
         *,
         cache: TokenCache | None = None,
+        on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
         before: Hook | None = None,
     ) -> Client:
         module = warmtoken if self.mode == "sync" else warmtoken.aio
@@ -150,6 +154,7 @@ class World:
             authority=self.idp.issuer,
             cache=cache or self.cache,
             transport=self.transport(before, None),
+            on_background_refresh=on_background_refresh,
         )
         return Client(application, self.run)
 
@@ -165,6 +170,14 @@ class World:
         agent.join()
         self.idp.reset_counters()
         return result
+
+    def settle(self, client: Client) -> None:
+        """Wait until the refreshes that a client has in the background have ended."""
+        transport = client.application._transport
+        if self.mode == "sync":
+            driver.finish(transport)
+        else:
+            self.run(lambda: async_driver.finish(transport))
 
     def token_requests(self) -> int:
         """How many requests the token endpoint got since the sign-in, whatever came of them."""

@@ -7,12 +7,13 @@ import contextlib
 from typing import Any, TypeVar
 
 from warmtoken.cache.flights import Flight
-from warmtoken.flows.effects import Call, Detach, Effect, Flow, Join, Send, Sleep
+from warmtoken.flows.effects import MAX_BACKGROUND, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
 from warmtoken.transport import AsyncTransport
 
 T = TypeVar("T")
 
 _detached: set[asyncio.Task[Any]] = set()
+_background: dict[asyncio.Task[Any], AsyncTransport] = {}
 
 
 async def drive(flow: Flow[T], transport: AsyncTransport) -> T:
@@ -43,6 +44,8 @@ async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
             return await _join(flight, timeout)
         case Detach(flow):
             return await _detach(flow, transport)
+        case Background(flow):
+            return _start(flow, transport)
 
 
 async def _detach(flow: Flow[T], transport: AsyncTransport) -> T:
@@ -52,8 +55,31 @@ async def _detach(flow: Flow[T], transport: AsyncTransport) -> T:
     return await asyncio.shield(task)
 
 
+def _start(flow: Flow[Any], transport: AsyncTransport) -> bool:
+    if len(_of_this_loop()) >= MAX_BACKGROUND:
+        return False
+    task = asyncio.ensure_future(drive(flow, transport))
+    _background[task] = transport
+    task.add_done_callback(_landed)
+    return True
+
+
+def _of_this_loop() -> list[tuple[asyncio.Task[Any], AsyncTransport]]:
+    # Not those of other threads' loops, nor of a loop that was closed with its tasks or left behind by a fork.
+    loop = asyncio.get_running_loop()
+    return [(task, used) for task, used in list(_background.items()) if task.get_loop() is loop]
+
+
+async def finish(transport: AsyncTransport) -> None:
+    """Wait for the flows in the background of this event loop that use a transport, as before it is closed."""
+    tasks = [task for task, used in _of_this_loop() if used is transport]
+    if tasks:
+        await asyncio.wait(tasks)
+
+
 def _landed(task: asyncio.Task[Any]) -> None:
     _detached.discard(task)
+    _background.pop(task, None)
     if not task.cancelled():
         task.exception()  # seen: a caller that was cancelled does not ask for it
 

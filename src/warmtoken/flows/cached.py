@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 from warmtoken.flows.context import Context, Remember
-from warmtoken.flows.freshness import MARGIN, is_usable, usable_until
+from warmtoken.flows.freshness import MARGIN, is_due, is_usable, kept_until
 from warmtoken.flows.results import serve
 from warmtoken.models import Account, AuthenticationResult
 from warmtoken.protocol.scopes import check_scopes, lookup_scopes
@@ -28,6 +28,6 @@ def find_cached(context: Context, account: Account, keep: Remember) -> Authentic
         return None
     slot = context.slot(account.home_account_id, authority)
     found = vault.find_access_token(slot, scopes, now + (MARGIN if margin is None else margin))
-    if found is None or not is_usable(found, now, margin):
+    if found is None or not is_usable(found, now, margin) or is_due(found, now):
         return None
-    return serve(found, account, (perf_counter() - since) * 1000, None, keep, usable_until(found, margin))
+    return serve(found, account, (perf_counter() - since) * 1000, None, keep, kept_until(found, now, margin))

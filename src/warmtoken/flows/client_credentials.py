@@ -5,10 +5,11 @@ from __future__ import annotations
 from warmtoken.errors import ClientError
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Flow
-from warmtoken.flows.metadata import provider_metadata, send
+from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import TokenRequest, new_correlation_id
 from warmtoken.flows.search import Search, find_or_fetch
+from warmtoken.flows.sending import send
 from warmtoken.models import AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.authority import Authority, request_authority
 from warmtoken.protocol.claims import merge_claims
@@ -31,14 +32,13 @@ def acquire_for_client(context: Context, request: TokenRequest) -> Flow[Authenti
         yield from find_or_fetch(
             search,
             lambda: context.vault.keys.access_token(search.slot, search.scopes),
-            lambda reason, _: _ask(context, request, authority, reason, watch),
+            lambda search, reason, _: _ask(search, authority, reason),
         )
     )
 
 
-def _ask(
-    context: Context, request: TokenRequest, authority: Authority, reason: CacheRefreshReason, watch: Stopwatch
-) -> Flow[AuthenticationResult]:
+def _ask(search: Search, authority: Authority, reason: CacheRefreshReason) -> Flow[AuthenticationResult]:
+    context, request, watch = search.context, search.request, search.watch
     metadata = yield from provider_metadata(context, authority, watch)
     correlation_id = new_correlation_id(request.correlation_id)
     sent_at = context.now()

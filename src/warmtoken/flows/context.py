@@ -15,6 +15,7 @@ from warmtoken.protocol.authority import Authority, request_authority
 
 if TYPE_CHECKING:
     from warmtoken.flows.effects import Flow
+    from warmtoken.models import BackgroundRefresh
     from warmtoken.protocol.client_authentication import Client
     from warmtoken.protocol.discovery import ProviderMetadata
     from warmtoken.protocol.token_request import RequestContext
@@ -28,6 +29,7 @@ class Context:
     """An application's client, authority and cache.
 
     `expiry_margin` is in seconds; None is the rule of `freshness`. `redirect_path` None is the provider's custom.
+    `on_background_refresh` is told what came of refreshes that nobody waits for.
     `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival.
     """
 
@@ -37,6 +39,7 @@ class Context:
     client_capabilities: Sequence[str] = ()
     expiry_margin: float | None = None
     redirect_path: str | None = None
+    on_background_refresh: Callable[[BackgroundRefresh], object] | None = None
     metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
     _home_authorities: dict[str, Authority] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
+import threading
 import time
 from typing import Any, TypeVar
 
-from warmtoken.flows.effects import Call, Detach, Effect, Flow, Join, Send, Sleep
+from warmtoken.flows.effects import MAX_BACKGROUND, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
 from warmtoken.transport import Transport
 
 T = TypeVar("T")
@@ -39,3 +43,70 @@ def _perform(effect: Effect, transport: Transport) -> Any:
             return flight.done.wait(timeout)
         case Detach(flow):
             return drive(flow, transport)
+        case Background(flow):
+            return _start(flow, transport)
+
+
+class _Room:
+    # A fork copies none of the threads that take room in the parent: a child begins with a new one.
+    def __init__(self) -> None:
+        self.left = threading.BoundedSemaphore(MAX_BACKGROUND)
+        self.threads: dict[threading.Thread, Transport] = {}
+
+
+_room = _Room()
+
+
+def _start(flow: Flow[Any], transport: Transport) -> bool:
+    room = _room
+    if not room.left.acquire(blocking=False):
+        return False
+    _wait_at_exit()
+
+    def run() -> None:
+        try:
+            drive(flow, transport)
+        finally:
+            del room.threads[thread]
+            room.left.release()
+
+    # Not a daemon: the interpreter waits for it, since a refresh that is cut off may lose a rotated refresh token.
+    thread = threading.Thread(target=run, name="warmtoken-refresh", daemon=False)
+    room.threads[thread] = transport
+    try:
+        thread.start()
+    except RuntimeError:  # no more threads, as where the interpreter ends
+        del room.threads[thread]
+        room.left.release()
+        return False
+    return True
+
+
+@functools.cache
+def _wait_at_exit() -> None:
+    # The interpreter waits for threads only when it has shut down all executors, and without them asyncio looks up no
+    # name. Who registers later is called earlier; where there is no such hook, the refresh fails before it is sent.
+    import concurrent.futures.thread  # pyright: ignore[reportUnusedImport]  # noqa: F401 (so that it registers first)
+
+    with contextlib.suppress(AttributeError, RuntimeError):
+        threading._register_atexit(_finish_all)  # type: ignore[attr-defined]
+
+
+def _finish_all() -> None:
+    for transport in list(_room.threads.values()):
+        finish(transport)
+
+
+def finish(transport: Transport) -> None:
+    """Wait for the flows in the background that use a transport, as before it is closed."""
+    for thread, used in list(_room.threads.items()):
+        if used is transport and thread is not threading.current_thread():
+            thread.join()
+
+
+def _forget_threads_of_parent() -> None:
+    global _room
+    _room = _Room()
+
+
+os.register_at_fork(after_in_child=_forget_threads_of_parent)

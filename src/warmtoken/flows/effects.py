@@ -11,6 +11,8 @@ from warmtoken.transport import HttpRequest
 
 T = TypeVar("T")
 
+MAX_BACKGROUND = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -53,5 +55,12 @@ class Detach:
     flow: Generator[Any, Any, Any]
 
 
-Effect = Send | Sleep | Call | Join | Detach
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Run a flow that nobody waits for, and get whether it was started: there is room for MAX_BACKGROUND at a time."""
+
+    flow: Generator[Any, Any, Any]
+
+
+Effect = Send | Sleep | Call | Join | Detach | Background
 Flow = Generator[Effect, Any, T]

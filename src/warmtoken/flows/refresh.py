@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.vault import CachedRefreshToken, Replacing
@@ -11,14 +12,16 @@ from warmtoken.errors import CacheError, ServiceError, UiRequiredError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Detach, Flow
 from warmtoken.flows.family import family_of, is_stranger, note_stranger
-from warmtoken.flows.metadata import provider_metadata, send
+from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import TokenRequest, new_correlation_id
+from warmtoken.flows.sending import send
+from warmtoken.flows.throttling import refuse_again
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.authority import Authority
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.entra_headers import mailbox_of
-from warmtoken.protocol.scopes import RESERVED
+from warmtoken.protocol.scopes import RESERVED, lookup_scopes
 from warmtoken.protocol.token_reply import parse_token_reply
 from warmtoken.protocol.token_request import refresh_request, secrets_of
 
@@ -94,6 +97,14 @@ def _is_dead(error: UiRequiredError, authority: Authority) -> bool:
 
 
 def _redeem(context: Context, renewal: Renewal, found: CachedRefreshToken) -> Flow[AuthenticationResult]:
+    request, secret = renewal.request, found.record.secret
+    key = context.vault.keys.refused(renewal.slot, lookup_scopes(request.asked), request.claims, secret)
+    # A dead token is deleted: nobody can send it again.
+    is_dead = partial(_is_dead, authority=renewal.authority)
+    return (yield from refuse_again(context, key, partial(_exchange, context, renewal, found), is_dead))
+
+
+def _exchange(context: Context, renewal: Renewal, found: CachedRefreshToken) -> Flow[AuthenticationResult]:
     asked = Asking(
         renewal.authority,
         renewal.request.asked,

@@ -12,6 +12,7 @@ from warmtoken.errors import CacheError, ClientError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.family import app_of
+from warmtoken.flows.freshness import draw_refresh_time
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason, ResultMetadata
 from warmtoken.protocol.accounts import account_from
 from warmtoken.protocol.authority import Authority
@@ -115,26 +116,28 @@ def _new_tokens(
     app = app_of(context, reply) if account else None
     now = int(asked.sent_at)
     names = (user, asked.authority.environment, context.client.client_id)
+    access_token = AccessTokenRecord(
+        *names,
+        slot.realm,
+        " ".join(granted),
+        reply.access_token,
+        now,
+        now + reply.expires_in,
+        now + reply.refresh_in if reply.refresh_in else 0,
+        reply.token_type,
+        extended_key=slot.extended_key,
+        local_account_id=account.local_account_id if account else "",
+    )
     return NewTokens(
         slot,
         lookup_scopes(granted),
-        AccessTokenRecord(
-            *names,
-            slot.realm,
-            " ".join(granted),
-            reply.access_token,
-            now,
-            now + reply.expires_in,
-            now + reply.refresh_in if reply.refresh_in else 0,
-            reply.token_type,
-            extended_key=slot.extended_key,
-            local_account_id=account.local_account_id if account else "",
-        ),
+        access_token,
         _refresh_token(reply.refresh_token or asked.imported, names, " ".join(granted), app, now) if account else None,
         IdTokenRecord(*names, slot.realm, reply.id_token) if account and reply.id_token else None,
         _account_record(account, slot.realm, asked.authority) if account else None,
         app,
         asked.replacing,
+        draw_refresh_time(access_token, context.expiry_margin),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from warmtoken import _engine
 from warmtoken._engine import CachedToken
 from warmtoken.flows.context import Remember
-from warmtoken.models import Account, AuthenticationResult
+from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 
 
 def serve(
@@ -15,17 +15,21 @@ def serve(
     correlation_id: str | None,
     remember: Remember | None,
     until: float,
+    reason: CacheRefreshReason = "not_applicable",
 ) -> AuthenticationResult:
-    """Return the result of a lookup in the file, and keep one like it in memory until `until` (Unix seconds)."""
+    """Return the result of a lookup in the file, and keep one like it in memory until `until` (Unix seconds).
+
+    `reason` says why a refresh was tried before.
+    """
     if remember is not None:
         remember.view().remember(
             remember.scopes,
             account,
             remember.variant,
-            _engine.cached_result(cached, account, "L1", 0.0, None),
+            _engine.cached_result(cached, account, "L1", 0.0, None, reason),
             int(until * 1000),
             cached.txnid,
             cached.witnesses,
             cached.weight,
         )
-    return _engine.cached_result(cached, account, "store", duration_ms, correlation_id)
+    return _engine.cached_result(cached, account, "store", duration_ms, correlation_id, reason)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from warmtoken._engine import CachedToken
 from warmtoken.cache.lookup_keys import Slot
-from warmtoken.flows.context import Context, Stopwatch
+from warmtoken.errors import ServiceError, TransportError, WarmTokenError
+from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Call, Flow
-from warmtoken.flows.freshness import MARGIN, is_usable, usable_until
+from warmtoken.flows.freshness import MARGIN, is_due, is_usable, kept_until
 from warmtoken.flows.requests import TokenRequest
 from warmtoken.flows.results import serve
 from warmtoken.flows.single_flight import Fetch, fetch_once
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.scopes import lookup_scopes
+
+STALE_PAUSE = 5.0  # seconds for which a process does not ask a provider again that failed, and serves what it has
 
 
 @dataclass(slots=True)
@@ -50,8 +53,32 @@ class Search:
             return None
         # What is kept in memory is served to calls without a min_validity of their own.
         remember = None if self.request.min_validity is not None else self.request.remember
-        until = usable_until(found, self.margin)
+        until = kept_until(found, self.context.now(), self.margin)
         return serve(found, self.account, self.watch.total_ms(), self.request.correlation_id, remember, until)
+
+    def is_due(self, found: CachedToken) -> bool:
+        """Tell whether it is time to refresh a token that may still be used."""
+        return is_due(found, self.context.now())
+
+    def forced(self) -> Search:
+        """Return the search for a newer token than the cached one, on nobody's behalf."""
+        request = replace(self.request, force_refresh=True, claims=None, refresh_if_sha256=None, correlation_id=None)
+        return Search(self.context, request, self.slot, self.account, Stopwatch())
+
+    def instead_of(self, error: WarmTokenError) -> AuthenticationResult | None:
+        """Return a token that has not expired, though its margin has begun, where asking for a new one has failed.
+
+        None where there is none, the failure does not pass by itself, or the caller wants a newer one.
+        """
+        passing = isinstance(error, TransportError) or (isinstance(error, ServiceError) and error.is_retryable)
+        if not passing or self.request.bypasses_cache or self.request.min_validity is not None:
+            return None
+        found, now = self.find(), self.context.now()
+        if found is None or self.request.refuses(found.secret) or not is_usable(found, now, 0.0):
+            return None
+        until = min(float(found.expires_on), now + STALE_PAUSE)
+        request, waited = self.request, self.watch.total_ms()
+        return serve(found, self.account, waited, request.correlation_id, request.remember, until, "expired")
 
     def look_again(self, before: CachedToken | None) -> AuthenticationResult | None:
         """Return a usable token; a forced refresh accepts one that came since the call, a claims challenge none.
@@ -73,32 +100,56 @@ class Search:
 
 
 Look = Callable[[], AuthenticationResult | None]
-FoundT = TypeVar("FoundT")
+FoundT = TypeVar("FoundT", bound=AuthenticationResult | None)
+Acquire = Callable[[Search, CacheRefreshReason, Look], Flow[FoundT]]
 
 
 def find_or_fetch(
-    search: Search, key: Callable[[], bytes], fetch: Callable[[CacheRefreshReason, Look], Flow[FoundT]]
+    search: Search, key: Callable[[], bytes], fetch: Acquire[FoundT]
 ) -> Flow[AuthenticationResult | FoundT]:
     """Return a usable token from the cache, or else what `fetch` gets, once for all on this host.
 
-    `key` says what must not be used twice at the same time; `fetch` is told why it is needed, and how to look whether
-    the cache has the token by now.
+    `key` says what must not be used twice at the same time; `fetch` is told for which search, why it is needed, and how
+    to look whether the cache has the token by now. A token that is to be refreshed is, in the background; one that has
+    not expired serves where the provider fails.
     """
+    acquire = _unless_throttled(fetch)
     if search.context.vault.needs_heal:
         yield Call(search.context.vault.heal)
     found = search.find()
     result = None if search.request.bypasses_cache else search.usable(found)
-    if result is not None:
-        return result
-    request = search.request
+    if found is not None and result is not None:
+        if search.is_due(found):
+            from warmtoken.flows.proactive import keep_fresh
 
+            yield from keep_fresh(search, found, key, acquire)
+        return result
+    try:
+        return (yield from fetch_once(search.context.vault, _wanted(search, found, key(), acquire)))
+    except (ServiceError, TransportError) as error:
+        yield from open_cache(search.context)
+        result = search.instead_of(error)
+        if result is None:
+            raise
+        return result
+
+
+def _wanted(
+    search: Search, found: CachedToken | None, key: bytes, acquire: Acquire[FoundT]
+) -> Fetch[AuthenticationResult | FoundT]:
     def look() -> AuthenticationResult | None:
         return search.look_again(found)
 
-    wanted: Fetch[AuthenticationResult | FoundT] = Fetch(
-        key(),
-        (search.slot, search.scopes, request.claims, request.force_refresh, request.refresh_if_sha256, search.margin),
-        look,
-        lambda: fetch(search.reason(found), look),
-    )
-    return (yield from fetch_once(search.context.vault, wanted))
+    request = search.request
+    need = (search.slot, search.scopes, request.claims, request.force_refresh, request.refresh_if_sha256, search.margin)
+    return Fetch(key, need, look, lambda: acquire(search, search.reason(found), look))
+
+
+def _unless_throttled(fetch: Acquire[FoundT]) -> Acquire[FoundT]:
+    def acquire(search: Search, reason: CacheRefreshReason, look: Look) -> Flow[FoundT]:
+        # Imported where it is needed: a process that finds its token in the cache never comes here.
+        from warmtoken.flows.throttling import throttle
+
+        return throttle(search.context, search.slot, search.scopes, lambda: fetch(search, reason, look))
+
+    return acquire

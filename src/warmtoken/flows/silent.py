@@ -53,11 +53,10 @@ class _Renewing:
             self.family_id = family_to_try(context, owner)
         return context.vault.keys.refresh_token(owner, self.family_id)
 
-    def renew(self, reason: CacheRefreshReason, look: Look) -> Flow[AuthenticationResult | None]:
+    def renew(self, search: Search, reason: CacheRefreshReason, look: Look) -> Flow[AuthenticationResult | None]:
         # Imported where it is needed: a process that finds its token in the cache never comes here.
         from warmtoken.flows.refresh import Renewal, renew
 
-        search = self.search
         renewal = Renewal(
             self.account,
             self.authority,

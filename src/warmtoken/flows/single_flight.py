@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from warmtoken.cache.flights import Flight
 from warmtoken.cache.vault import Vault
@@ -45,13 +45,22 @@ def fetch_once(vault: Vault, wanted: Fetch[T]) -> Flow[T]:
     while True:
         flight, leading = flights.join(wanted.key, wanted.need)
         if leading:
-            led: T = yield Detach(_lead(vault, wanted, flight, deadline))
+            led: T = yield Detach(_lead(vault, wanted, flight, _fetch_in_turn(vault, wanted, deadline)))
             return led
         yield Join(flight, max(0.0, deadline - time.monotonic()))
         found = _shared_outcome(flight, wanted) or wanted.look()
         if found is not None:
             return found
         _check_deadline(deadline)
+
+
+def fetch_if_idle(vault: Vault, wanted: Fetch[T]) -> Flow[T | None]:
+    """Do the same, but return None where somebody is fetching for this key already."""
+    flight, leading = vault.shared.flights.join(wanted.key, wanted.need)
+    if not leading:
+        return None
+    fetching = _fetch_if_free(vault, wanted)
+    return (yield from _lead(vault, wanted, flight, fetching))
 
 
 def _shared_outcome(flight: Flight, wanted: Fetch[T]) -> T | None:
@@ -63,9 +72,9 @@ def _shared_outcome(flight: Flight, wanted: Fetch[T]) -> T | None:
     return shared
 
 
-def _lead(vault: Vault, wanted: Fetch[T], flight: Flight, deadline: float) -> Flow[T]:
+def _lead(vault: Vault, wanted: Fetch[Any], flight: Flight, fetching: Flow[T]) -> Flow[T]:
     try:
-        flight.result = result = yield from _fetch_in_turn(vault, wanted, deadline)
+        flight.result = result = yield from fetching
     except Exception as error:
         flight.error = error
         raise
@@ -85,12 +94,23 @@ def _fetch_in_turn(vault: Vault, wanted: Fetch[T], deadline: float) -> Flow[T]:
                 return found
         _check_deadline(deadline)
         yield Sleep(_jittered())
+    return (yield from _fetch_locked(vault, wanted, offset))
+
+
+def _fetch_if_free(vault: Vault, wanted: Fetch[T]) -> Flow[T | None]:
+    offset = vault.keys.lock_offset(wanted.key)
+    if not vault.shared.locks.try_lock(offset):
+        return None
+    return (yield from _fetch_locked(vault, wanted, offset))
+
+
+def _fetch_locked(vault: Vault, wanted: Fetch[T], offset: int) -> Flow[T]:
     try:
         # Whoever had the lock before may have written what is wanted.
         found = wanted.look()
         return found if found is not None else (yield from wanted.fetch())
     finally:
-        locks.unlock(offset)
+        vault.shared.locks.unlock(offset)
 
 
 def _jittered() -> float:

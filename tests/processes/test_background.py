@@ -1,0 +1,45 @@
+"""A refresh in the background and the life of its process: its end, and a fork."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from isolated.support import run
+from support.world import SCOPES, World, new_world
+
+from warmtoken.flows.effects import MAX_BACKGROUND
+
+AHEAD = 2000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with new_world("sync", tmp_path) as made:
+        made.idp.refresh_in = 1800
+        made.idp.token_delay = 0.5
+        yield made
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_a_program_that_ends_at_once_does_not_cut_its_refresh_off(world: World, how: str) -> None:
+    app = world.public()
+    signed_in = world.sign_in(app)
+    world.clock.advance(AHEAD)
+    run("ahead_of_time.py", how, world.idp.issuer, world.directory, AHEAD)
+    assert world.idp.counters.refreshes_granted == 1
+    now = app.acquire_token_silent(SCOPES, signed_in.account)
+    assert now.access_token != signed_in.access_token
+    assert now.metadata.token_source == "cache"
+    app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert world.idp.counters.replays_detected == 0
+
+
+def test_a_fork_while_a_refresh_is_in_the_background_leaves_it_to_the_parent(world: World) -> None:
+    world.sign_in(world.public())
+    world.clock.advance(AHEAD)
+    said = run("ahead_of_time.py", "fork", world.idp.issuer, world.directory, AHEAD)
+    assert said.splitlines() == [f"child 0 {MAX_BACKGROUND} cache", "parent 0 cache"]
+    counters = world.idp.counters
+    assert (counters.refreshes_granted, counters.replays_detected) == (1, 0)
