@@ -33,6 +33,9 @@ class Scale:
     bad_replies: int  # of a provider, each kind
     slow_replies: int  # those of them that last until the deadline
     model_runs: int  # of the state machine that compares flows with a dict
+    expiries: int  # each met by 512 callers at once
+    early_refreshes: int  # the same, ahead of the expiry
+    refresh_crashes: int  # at each of five points of a refresh
 
 
 PR = Scale(
@@ -40,11 +43,13 @@ PR = Scale(
     lost_syncs=200, map_bytes=64 << 20, growths=1, forks=50, openings=5_000, dead_readers=20,
     writes_after_dead_readers=1_000, stopped_readers=50, checks=10_000_000, clock_steps=100, key_rotations=2,
     rotation_reads=10_000, mutated_files=500, bad_replies=1, slow_replies=1, model_runs=100,
+    expiries=50, early_refreshes=3, refresh_crashes=5,
 )  # fmt: skip
 NIGHTLY = Scale(
     name="nightly", timeout=3_000, kills=1_000, engine_kills=10_000, rounds_of_calls=5, unseen_commits=200,
     crash_states=100_000, lost_syncs=2_000, map_bytes=64 << 20, growths=5, forks=500, openings=100_000,
     dead_readers=200, writes_after_dead_readers=10_000, stopped_readers=1_000, checks=100_000_000, clock_steps=1_000,
     key_rotations=20, rotation_reads=400_000, mutated_files=20_000, bad_replies=100, slow_replies=10, model_runs=5_000,
+    expiries=500, early_refreshes=50, refresh_crashes=100,
 )  # fmt: skip
 SCALE = NIGHTLY if os.environ.get("WARMTOKEN_FAULTS") == "nightly" else PR
