@@ -47,14 +47,6 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
         on_background_refresh: Callable[[BackgroundRefresh], object] | None,
     ) -> None:
         _check_client(client_id, credential, cache, client_capabilities)
-        if on_background_refresh is not None and not callable(on_background_refresh):
-            raise TypeError(
-                f"expected on_background_refresh to be callable or None, got {type(on_background_refresh).__name__}"
-            )
-        if expiry_margin is not None:
-            from warmtoken.flows.requests import check_seconds
-
-            check_seconds("expiry_margin", expiry_margin)
         self._context = Context(
             Client(client_id, credential),
             parse_authority(authority),

@@ -30,7 +30,8 @@ class Context:
 
     `expiry_margin` is in seconds; None is the rule of `freshness`. `redirect_path` None is the provider's custom.
     `on_background_refresh` is told what came of refreshes that nobody waits for.
-    `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival.
+    `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival. Raises TypeError
+    and ValueError where one of them cannot be.
     """
 
     client: Client
@@ -42,6 +43,15 @@ class Context:
     on_background_refresh: Callable[[BackgroundRefresh], object] | None = None
     metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
     _home_authorities: dict[str, Authority] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
+
+    def __post_init__(self) -> None:
+        if self.expiry_margin is not None:
+            from warmtoken.flows.requests import check_seconds
+
+            check_seconds("expiry_margin", self.expiry_margin)
+        told = self.on_background_refresh
+        if told is not None and not callable(told):
+            raise TypeError(f"expected on_background_refresh to be callable or None, got {type(told).__name__}")
 
     @property
     def vault(self) -> Vault:
