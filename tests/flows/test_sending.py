@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
 from support.world import SCOPES, Client, World
 
-from warmtoken import ServiceError, ThrottledError, TransportError, UiRequiredError
+from warmtoken import ClientAssertion, ServiceError, ThrottledError, TransportError, UiRequiredError
 from warmtoken.flows import context, sending
 from warmtoken.flows.context import HTTP_TIMEOUT, Stopwatch
 from warmtoken.flows.effects import Send, Sleep
@@ -36,13 +38,18 @@ class Hand:
         self.seconds = seconds
         self.timeouts: list[float] = []
         self.pauses: list[float] = []
+        self.made: list[HttpRequest] = []
         clock = SimpleNamespace(monotonic=lambda: self.now, perf_counter=lambda: self.now)
         for module in (sending, context):
             monkeypatch.setattr(module, "time", clock)
 
+    def make(self) -> HttpRequest:
+        self.made.append(replace(REQUEST))
+        return self.made[-1]
+
     def send(self, *outcomes: Outcome) -> Outcome:
         self.watch = Stopwatch()
-        flow, left = sending.send(REQUEST, self.watch), list(outcomes)
+        flow, left = sending.send(self.make, self.watch), list(outcomes)
         try:
             effect = next(flow)
             while True:
@@ -52,14 +59,17 @@ class Hand:
                     effect = flow.send(None)
                     continue
                 assert isinstance(effect, Send)
+                assert effect.request is self.made[-1]
                 self.timeouts.append(effect.timeout)
                 self.now += self.seconds
                 outcome = left.pop(0)
                 effect = flow.throw(outcome) if isinstance(outcome, TransportError) else flow.send(outcome)
         except StopIteration as stop:
-            return stop.value
+            answered = stop.value
         except TransportError as error:
             return error
+        assert answered.request is self.made[-1]
+        return answered.response
 
 
 @pytest.fixture
@@ -83,7 +93,7 @@ def test_a_failure_that_may_pass_is_followed_by_one_more_sending(hand: Hand, fir
     assert len(hand.pauses) == 1
     last = status(502)
     assert hand.send(first, last) is last
-    assert len(hand.timeouts) == 4
+    assert len(hand.timeouts) == len(hand.made) == 4
 
 
 @pytest.mark.parametrize(
@@ -200,3 +210,17 @@ def test_where_the_provider_forgives_nothing_the_user_is_asked_once(world: World
     assert world.idp.counters.replays_detected == 1
     world.sign_in(app)
     assert app.acquire_token_silent(SCOPES, account, force_refresh=True).access_token
+
+
+def test_each_sending_has_a_client_assertion_of_its_own(world: World) -> None:
+    """A provider refuses one that it has seen (RFC 7523, section 3), and may have seen it although it failed."""
+    sent: list[str] = []
+    made = map(str, itertools.count())
+    app = world.confidential(
+        secret=ClientAssertion(lambda: f"assertion.{next(made)}.x"),
+        before=lambda request: sent.extend(parse_qs(request.body.decode()).get("client_assertion", [])),
+    )
+    broken(world, 2)
+    with pytest.raises(ServiceError):
+        app.acquire_token_for_client(["api/.default"])
+    assert sent == ["assertion.0.x", "assertion.1.x"]

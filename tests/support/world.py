@@ -15,7 +15,7 @@ from blockbuster import blockbuster_ctx
 
 import warmtoken
 import warmtoken.aio
-from warmtoken import AuthenticationResult, BackgroundRefresh, ClientSecret, TokenCache
+from warmtoken import AuthenticationResult, BackgroundRefresh, ClientAssertion, ClientSecret, TokenCache
 from warmtoken.default_transport import AsyncDefaultTransport, DefaultTransport
 from warmtoken.flows import async_driver, driver
 from warmtoken.testing import Clock, IdentityProvider, UserAgent
@@ -141,7 +141,7 @@ class World:
     def confidential(
         self,
         client_id: str = "service",
-        secret: str = "service-secret",
+        secret: str | ClientAssertion = "service-secret",
         *,
         cache: TokenCache | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
@@ -150,7 +150,7 @@ class World:
         module = warmtoken if self.mode == "sync" else warmtoken.aio
         application = module.ConfidentialClientApplication(
             client_id,
-            credential=ClientSecret(secret),
+            credential=ClientSecret(secret) if isinstance(secret, str) else secret,
             authority=self.idp.issuer,
             cache=cache or self.cache,
             transport=self.transport(before, None),

@@ -166,7 +166,8 @@ def _printable(text: str, limit: int) -> str:
 
 def _exchange(context: Context, sign_in: _SignIn, redirect_uri: str, code: str) -> Flow[AuthenticationResult]:
     sent_at = context.now()
-    http_request = authorization_code_request(
+    make_request = partial(
+        authorization_code_request,
         context.request(
             context.authority, sign_in.metadata, sign_in.correlation_id, mailbox_of_hint(sign_in.request.login_hint)
         ),
@@ -176,7 +177,7 @@ def _exchange(context: Context, sign_in: _SignIn, redirect_uri: str, code: str) 
         scopes=sign_in.request.asked,
         claims=merge_claims(sign_in.request.claims, context.client_capabilities),
     )
-    response = yield from send(http_request, sign_in.watch)
+    http_request, response = yield from send(make_request, sign_in.watch)
     reply = parse_token_reply(response, correlation_id=sign_in.correlation_id, secrets=secrets_of(http_request))
     asked = Asked(
         context.authority,

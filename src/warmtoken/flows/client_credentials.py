@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from warmtoken.errors import ClientError
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Flow
@@ -42,12 +44,13 @@ def _ask(search: Search, authority: Authority, reason: CacheRefreshReason) -> Fl
     metadata = yield from provider_metadata(context, authority, watch)
     correlation_id = new_correlation_id(request.correlation_id)
     sent_at = context.now()
-    http_request = client_credentials_request(
+    make_request = partial(
+        client_credentials_request,
         context.request(authority, metadata, correlation_id),
         request.asked,
         claims=merge_claims(request.claims, context.client_capabilities, request.client_claims),
     )
-    response = yield from send(http_request, watch)
+    http_request, response = yield from send(make_request, watch)
     reply = parse_token_reply(response, correlation_id=correlation_id, secrets=secrets_of(http_request))
     asked = Asked(
         authority,

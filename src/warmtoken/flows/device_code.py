@@ -70,8 +70,8 @@ def acquire_by_device_code(context: Context, request: DeviceCodeRequest) -> Flow
 
 def _ask(context: Context, sign_in: _SignIn) -> Flow[DeviceAuthorization]:
     request = context.request(context.authority, sign_in.metadata, sign_in.correlation_id)
-    http_request = device_authorization_request(request, sign_in.request.asked, claims=sign_in.claims)
-    response = yield from send(http_request, sign_in.watch)
+    make_request = partial(device_authorization_request, request, sign_in.request.asked, claims=sign_in.claims)
+    http_request, response = yield from send(make_request, sign_in.watch)
     return parse_device_reply(
         response, correlation_id=sign_in.correlation_id, secrets=secrets_of(http_request), now=context.now()
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Flow
@@ -26,7 +27,7 @@ def provider_metadata(context: Context, authority: Authority, watch: Stopwatch) 
     arrived, known = context.metadata.get(authority.url, (0.0, None))
     if known is not None and time.monotonic() - arrived < MAX_AGE:
         return known
-    response = yield from send(discovery_request(authority), watch)
-    found = parse_metadata(authority, response)
+    exchange = yield from send(partial(discovery_request, authority), watch)
+    found = parse_metadata(authority, exchange.response)
     context.metadata[authority.url] = time.monotonic(), found
     return found

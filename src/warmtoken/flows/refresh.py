@@ -179,13 +179,14 @@ def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[Authent
     """Send one refresh request and take its reply in."""
     metadata = yield from provider_metadata(context, asking.authority, asking.watch)
     sent_at = context.now()
-    request = refresh_request(
+    make_request = partial(
+        refresh_request,
         context.request(asking.authority, metadata, asking.correlation_id, mailbox_of(asking.account)),
         refresh_token,
         _with_reserved(asking.scopes, asking.granted),
         claims=merge_claims(asking.claims, context.client_capabilities, asking.client_claims),
     )
-    response = yield from send(request, asking.watch)
+    request, response = yield from send(make_request, asking.watch)
     reply = parse_token_reply(response, correlation_id=asking.correlation_id, secrets=secrets_of(request))
     asked = Asked(
         asking.authority,

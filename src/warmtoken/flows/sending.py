@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from warmtoken.errors import TransportError
 from warmtoken.flows.context import HTTP_TIMEOUT, Stopwatch
@@ -15,26 +17,36 @@ RETRIED_WITHIN = 10.0  # seconds from the first sending
 _PASSING = frozenset({"connection_failed", "request_timeout"})
 
 
-def send(request: HttpRequest, watch: Stopwatch) -> Flow[HttpResponse]:
+class Exchange(NamedTuple):
+    """A request and the reply to it."""
+
+    request: HttpRequest
+    response: HttpResponse
+
+
+def send(make: Callable[[], HttpRequest], watch: Stopwatch) -> Flow[Exchange]:
     """Send a request, once more after a second where the provider or the way to it failed, and count the time it took.
 
-    Repeated are requests that were answered 5xx or 408 without a Retry-After, and those without a reply, within 10 s of
-    the first sending. All requests of one call have 30 s together. Raises TransportError where there is no reply.
+    Each sending has a request of its own: a client assertion may be used once (RFC 7523, section 3). Repeated are
+    requests that were answered 5xx or 408 without a Retry-After, and those without a reply, within 10 s of the first
+    sending. All requests of one call have 30 s together. Raises TransportError where there is no reply.
     """
     # A refresh token or a code may be spent although its reply was lost. To send it again costs nothing: it is all
     # that there is, the next call would send it, and many providers answer once more to who is quick.
     began = time.monotonic()
     first: HttpResponse | TransportError
+    request = make()
     try:
         first = yield from _send_once(request, watch)
     except TransportError as error:
         first = error
     if _is_passing(first) and time.monotonic() - began < RETRIED_WITHIN:
         yield from _pause(watch)
-        return (yield from _send_once(request, watch))
+        request = make()
+        return Exchange(request, (yield from _send_once(request, watch)))
     if isinstance(first, TransportError):
         raise first
-    return first
+    return Exchange(request, first)
 
 
 def _is_passing(outcome: HttpResponse | TransportError) -> bool:
