@@ -132,6 +132,7 @@ class Collector:
 
     def __init__(self, shared: SharedStore) -> None:
         self.store = shared.store
+        self.unsaved_notes = shared.unsaved_notes
         self.operations: list[Operation] = []
         self._shared = shared
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from support.world import SCOPES, World
@@ -178,3 +179,13 @@ def test_memory_serves_until_the_next_thing_is_to_be_done(now: float, kept_until
     found.refresh_ms = 0
     assert freshness.kept_until(found, now, None) == 3300
     assert not freshness.is_due(found, now)
+
+
+@pytest.mark.parametrize("refresh_on", [0, NOW + 1000, NOW + 3500])
+@pytest.mark.parametrize("expiry_margin", [None, 0, 600])
+def test_one_look_says_what_the_three_rules_say(refresh_on: int, expiry_margin: float | None) -> None:
+    found: Any = SimpleNamespace(cached_at=NOW, expires_on=NOW + 3600, refresh_ms=refresh_on * 1000)
+    for now in range(NOW - 120, NOW + 3660, 20):
+        serves = is_usable(found, now, expiry_margin) and not freshness.is_due(found, now)
+        until = freshness.kept_until(found, now, expiry_margin) if serves else 0
+        assert freshness.served_until(found, now, expiry_margin) == until

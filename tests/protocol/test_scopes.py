@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmtoken.protocol.scopes import RESERVED, check_scopes, covers, lookup_scopes, wire_scopes
+from warmtoken.protocol.scopes import RESERVED, check_scopes, covers, lookup_scopes, settled_scopes, wire_scopes
 
 scope_tokens = st.from_regex(r"[\x21\x23-\x5b\x5d-\x7e]{1,12}", fullmatch=True)
 
@@ -37,6 +37,18 @@ def test_wrong_types_of_scopes(scopes):
 def test_wrong_characters_of_scopes(scope):
     with pytest.raises(ValueError, match="expected a scope of visible ASCII"):
         check_scopes([scope])
+
+
+@pytest.mark.parametrize("scopes", [(None,), ([],), (1,), ({"a"},)])
+def test_wrong_types_are_told_whether_they_can_be_kept_or_not(scopes):
+    with pytest.raises(TypeError, match="expected each scope as a string"):
+        settled_scopes(scopes)
+
+
+def test_settled_scopes_are_checked_and_folded():
+    assert settled_scopes(("User.Read", "openid", "user.read", "Files.Read")) == ("files.read", "user.read")
+    with pytest.raises(ValueError, match="visible ASCII"):
+        settled_scopes(("a b",))
 
 
 def test_a_bare_string_is_answered_with_an_example():

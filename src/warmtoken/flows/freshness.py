@@ -74,6 +74,17 @@ def is_due(token: Found, now: float) -> bool:
     return 0 < token.refresh_ms <= now * 1000
 
 
+def served_until(token: Found, now: float, expiry_margin: float | None) -> float:
+    """Return the Unix time until which a token is served from memory; 0 where it is not usable, or due for a refresh.
+
+    What `is_usable`, `is_due` and `kept_until` say, in one look: this is done for each token that a process meets.
+    """
+    until, due = usable_until(token, expiry_margin), token.refresh_ms / 1000
+    if not token.cached_at - SET_BACK <= now < until or 0 < due <= now:
+        return 0.0
+    return min(until, due) if due else until
+
+
 def kept_until(token: Found, now: float, expiry_margin: float | None) -> float:
     """Return the Unix time until which a result is served from memory without a look at the rules."""
     until = usable_until(token, expiry_margin)

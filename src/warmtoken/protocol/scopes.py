@@ -31,6 +31,19 @@ def lookup_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     return _folded(tuple(scopes))
 
 
+def settled_scopes(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the scopes as cache keys use them, once `check_scopes` has passed them; raises what it raises."""
+    try:
+        return _settled(scopes)
+    except TypeError:  # of an item that cannot be hashed nothing is kept, and it is no scope
+        return lookup_scopes(check_scopes(scopes))
+
+
+@lru_cache(maxsize=1024)
+def _settled(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    return lookup_scopes(check_scopes(scopes))
+
+
 @lru_cache(maxsize=1024)
 def _folded(scopes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({scope.casefold() for scope in scopes} - RESERVED))
