@@ -1,0 +1,1 @@
+"""Other libraries' caches and interfaces."""
