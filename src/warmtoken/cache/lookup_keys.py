@@ -141,6 +141,22 @@ class LookupKeys:
         state.update(_prefixed((owner.home_account_id or "").lower()))
         return state.digest()
 
+    def kept_refresh_token(self, owner: Owner, secret: str) -> bytes:
+        """Return the key of a refresh token that is kept beside the owner's own, and leaves with it."""
+        return self.partition(owner) + self._hash(("kept refresh", secret))
+
+    def bound_refresh_token(self, owner: Owner, binding: str) -> bytes:
+        """Return the key of a refresh token that is bound to more than its user, and serves no plain request."""
+        return self.partition(owner) + self._hash(("bound refresh", binding))
+
+    def notes(self, kind: str) -> bytes:
+        """Return the 16-byte prefix of all notes of a kind."""
+        return self._hash(("notes", kind))
+
+    def note(self, kind: str, name: str) -> bytes:
+        """Return the key of a note."""
+        return self.notes(kind) + self._hash(("note", name))
+
     def id_token(self, owner: Owner, realm: str) -> bytes:
         """Return the key of an owner's id token for a realm."""
         return self.partition(owner) + self._named_part("id", realm.lower())

@@ -112,7 +112,17 @@ class NoteRecord(NamedTuple):
         return f"{type(self).__name__}(…)"
 
 
-Record = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountRecord | AppRecord | NoteRecord
+class SectionRecord(NamedTuple):
+    """A section of another library's cache that this one does not know, as JSON."""
+
+    name: str
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+Record = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountRecord | AppRecord | NoteRecord | SectionRecord
 
 
 def encode(record: Record) -> bytes:
@@ -155,3 +165,8 @@ def decode_note(plain: bytes) -> NoteRecord:
     """Return the note in a record's plaintext, which has been verified."""
     noted, status, *rest = split_fields(plain)
     return NoteRecord(int(noted), int(status), *rest[:10])
+
+
+def decode_section(plain: bytes) -> SectionRecord:
+    """Return the section in a record's plaintext, which has been verified."""
+    return SectionRecord(*split_fields(plain)[:2])

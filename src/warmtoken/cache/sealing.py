@@ -23,6 +23,7 @@ class RecordType(IntEnum):
     ACCOUNT = 5
     APP = 6
     NOTE = 7
+    SECTION = 9
 
 
 class Header(NamedTuple):

@@ -21,6 +21,7 @@ from warmtoken.errors import ClientError
 if TYPE_CHECKING:
     from warmtoken.cache.rotation import DataKeyRotation
     from warmtoken.cache.stats import CacheStats
+    from warmtoken.interop.msal_report import ImportReport
 
 MAP_SIZE = 1 << 30
 L1_ENTRIES = 16_384
@@ -100,6 +101,27 @@ class TokenCache:
         vault, hits = self.vault(), self._hits
         assert hits is not None
         return collect(vault, hits)
+
+    def import_msal(self, data: str | bytes) -> ImportReport:
+        """Write what the text of an MSAL cache holds in one transaction, and return what was taken and what was not.
+
+        All MSALs' files are read, those of Azure CLI too (docs/msal.md). What is in the cache stays where it is newer.
+        Raises TypeError for what is no text, ClientError for a text that is no MSAL cache or too large for one, and
+        CacheError where the cache cannot be written; then nothing was imported.
+        """
+        from warmtoken.interop.msal_import import import_into
+
+        return import_into(self.vault(), data, self._clock.time())
+
+    def export_msal(self, dialect: str = "python") -> str:
+        """Return the tokens and accounts as the text of an MSAL cache, not encrypted.
+
+        `dialect` is whose: "dotnet", "python", "java", "go" or "node". Raises ValueError for another, CacheError where
+        the cache cannot be read.
+        """
+        from warmtoken.interop.msal_export import export_from
+
+        return export_from(self.vault(), dialect, self._clock.time())
 
     def rotate_key(self, new_key: GivenKey) -> None:
         """Make `new_key` the key of the cache, in one commit; the key before opens it no more.

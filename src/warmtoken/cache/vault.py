@@ -99,6 +99,13 @@ class Vault:
         """Make the newest commit visible to readers."""
         self.shared.heal()
 
+    def write(self, seal: Callable[[], list[Operation]]) -> bool:
+        """Write what `seal` returns in one transaction, and tell whether what it expects was so.
+
+        `seal` is asked again where the data key was retired meanwhile. Raises CacheError; then nothing was written.
+        """
+        return self._commit(seal)
+
     # --- access tokens ---
 
     def find_access_token(self, slot: Slot, scopes: tuple[str, ...], usable_after: float) -> CachedToken | None:

@@ -17,6 +17,7 @@ COMPONENTS = "ext"
 # A binding that is known by its hash alone is a component named like the field: no request has such a component.
 HASHES = ("ext_cache_key", "ext_cache_key_hash", "additionalCacheKeyComponentsHash", "requestedClaimsHash")
 ASSERTION = "user_assertion_hash"
+CANONICAL = {"ext_cache_key_hash": "ext_cache_key"}  # as Java spells it
 _COMPONENT_NAMES = (COMPONENTS, "additionalCacheKeyComponents")
 _ASSERTION_NAMES = (ASSERTION, "userAssertionHash")
 
@@ -39,7 +40,7 @@ def binding_of(entry: Entry) -> str:
     for name in HASHES:
         value = checked_text(entry.get(name)).lower()
         if value and (not components or value != known):
-            components[name] = value
+            components[CANONICAL.get(name, name)] = value
     for name in _ASSERTION_NAMES:
         if value := checked_text(entry.get(name)):
             components[ASSERTION] = value.rstrip("=")  # Go pads, the others do not

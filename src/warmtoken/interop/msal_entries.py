@@ -18,11 +18,11 @@ from warmtoken.cache.records import (
     AccountRecord,
     AppRecord,
     IdTokenRecord,
-    Record,
     RefreshTokenRecord,
 )
 from warmtoken.interop.msal_bindings import (
     ASSERTION,
+    CANONICAL,
     COMPONENTS,
     HASHES,
     binding_of,
@@ -31,6 +31,8 @@ from warmtoken.interop.msal_bindings import (
 )
 from warmtoken.interop.msal_reasons import Entry, Reason, Unfit, checked_text
 from warmtoken.protocol.json_object import parse_base64url_object
+
+WithExtra = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountRecord | AppRecord
 
 KEY_ID_NAMES = ("key_id", "kid", "keyid")  # MSAL Python and Node, .NET, Go
 
@@ -108,7 +110,7 @@ def to_json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
 
 
-def extra_of(record: Record) -> Entry:
+def extra_of(record: WithExtra) -> Entry:
     """Return the fields that a record's `extra` holds."""
     return cast("Entry", json.loads(record.extra)) if record.extra else {}
 
@@ -175,7 +177,7 @@ def _drop_what_follows(fields: _Fields, binding: str, expires_on: int) -> None:
     fields.drop("extended_expires_on", str(expires_on), expires_on)
     fields.drop(COMPONENTS, fields.peek(COMPONENTS))
     for name in HASHES:
-        fields.drop(name, hash_of(components), components_of(binding).get(name))
+        fields.drop(name, hash_of(components), components_of(binding).get(CANONICAL.get(name, name)))
     fields.drop(ASSERTION, components_of(binding).get(ASSERTION))
 
 

@@ -8,7 +8,7 @@ Entry = dict[str, Any]
 Reason = Literal[
     "not_an_object", "field_invalid", "environment_missing", "environment_invalid", "client_id_missing",
     "home_account_id_missing", "secret_missing", "secret_invalid", "expires_on_invalid", "key_id_ambiguous",
-    "expired", "duplicate", "older_than_cached",
+    "expired", "duplicate", "too_many", "older_than_cached",
 ]  # fmt: skip
 
 MAX_TEXT = 1 << 16

@@ -21,8 +21,16 @@ def parse_object(body: bytes) -> dict[str, Any]:
     Raises ValueError, whose message holds nothing of the body: over 1 MiB, not UTF-8, not JSON, not an object,
     a name twice in one object, nested deeper than 20.
     """
-    if len(body) > MAX_BYTES:
-        raise ValueError(f"longer than {MAX_BYTES} bytes")
+    value = parse_json(body)
+    if not isinstance(value, dict):
+        raise ValueError("JSON, but no object")
+    return cast("dict[str, Any]", value)
+
+
+def parse_json(body: bytes, *, max_bytes: int = MAX_BYTES) -> object:
+    """Return the JSON value that the body is; raises ValueError as above, but for its type."""
+    if len(body) > max_bytes:
+        raise ValueError(f"longer than {max_bytes} bytes")
     try:
         value = _loads(body)
     except RecursionError:
@@ -31,10 +39,8 @@ def parse_object(body: bytes) -> dict[str, Any]:
         raise ValueError("the same name twice in one object") from None
     except ValueError:
         raise ValueError("not JSON in UTF-8") from None
-    if not isinstance(value, dict):
-        raise ValueError("JSON, but no object")
-    _check_depth(cast("object", value), MAX_DEPTH)
-    return cast("dict[str, Any]", value)
+    _check_depth(value, MAX_DEPTH)
+    return value
 
 
 def parse_base64url_object(text: str) -> dict[str, Any]:
