@@ -160,14 +160,15 @@ def _python(section: str, entry: Entry) -> Entry:
 
 
 def _net(section: str, entry: Entry) -> Entry:
-    dressed = _respelled(entry, "kid") | _client_info(section, entry, _NET_CLIENT_INFO)
+    dressed = _respelled(section, entry, "kid") | _client_info(section, entry, _NET_CLIENT_INFO)
     if section == "AccessToken":
         dressed.setdefault("ext_expires_on", entry["extended_expires_on"])
         dressed["credential_type"] = _net_credential_type(entry)
         _bind_for_net(dressed)
         if entry.get("token_type") == "Bearer":
             del dressed["token_type"]
-    return {name: value for name, value in dressed.items() if value or name not in _OMITTED_IF_EMPTY}
+    omitted = _OMITTED_IF_EMPTY[section]
+    return {name: value for name, value in dressed.items() if value not in (None, "") or name not in omitted}
 
 
 def _net_credential_type(entry: Entry) -> str:
@@ -189,7 +190,7 @@ def _java(section: str, entry: Entry) -> Entry:
 
 
 def _go(section: str, entry: Entry) -> Entry:
-    dressed = _respelled(entry, "keyid") | _client_info(section, entry, _ACCOUNT_CLIENT_INFO)
+    dressed = _respelled(section, entry, "keyid") | _client_info(section, entry, _ACCOUNT_CLIENT_INFO)
     if section == "AccessToken" and _hash(entry, hash_of):
         dressed["credential_type"] = "atext"
     return dressed
@@ -202,19 +203,25 @@ def _node(section: str, entry: Entry) -> Entry:
     return dressed
 
 
-_OMITTED_IF_EMPTY = frozenset(
-    {"home_account_id", "realm", "target", "local_account_id", "username", "authority_type", "family_id"}
-)
+_OMITTED_IF_EMPTY = {
+    "AccessToken": frozenset({"home_account_id", "realm", "target"}),
+    "RefreshToken": frozenset({"target"}),
+    "IdToken": frozenset({"realm"}),
+    "Account": frozenset({"realm", "local_account_id", "username", "authority_type"}),
+    "AppMetadata": frozenset[str](),
+}
 _NET_CLIENT_INFO = frozenset({"AccessToken", "RefreshToken", "IdToken", "Account"})
 _ACCOUNT_CLIENT_INFO = frozenset({"Account"})
 
 
 def _client_info(section: str, entry: Entry, sections: frozenset[str]) -> Entry:
     known = client_info_of(_text(entry, "home_account_id"))
-    return {"client_info": entry.get("client_info") or known} if known and section in sections else {}
+    return {"client_info": known} if known and section in sections and "client_info" not in entry else {}
 
 
-def _respelled(entry: Entry, key_id: str) -> Entry:
+def _respelled(section: str, entry: Entry, key_id: str) -> Entry:
+    if section not in ("AccessToken", "RefreshToken"):
+        return entry
     return {key_id if name == "key_id" else name: value for name, value in entry.items()}
 
 

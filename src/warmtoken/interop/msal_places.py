@@ -105,12 +105,12 @@ class Places:
     def _candidates(self, host: str, said: _Said) -> list[str]:
         if _entra_cloud(host):
             return [f"https://{host}/common"]
-        if host in self._of_adfs or f"{host}/{_ADFS}" in said.issuer:
+        issuers = self._issuers.get(host, set())
+        issuer = said.issuer or (next(iter(issuers)) if len(issuers) == 1 else "")
+        if host in self._of_adfs or f"{host}/{_ADFS}" in issuer:
             return [f"https://{host}/{_ADFS}"]  # AD FS signs as another than it is asked as
         if said.policy and _B2C in host:
             return [f"https://{host}/tfp/{said.tenant}/{said.policy}"]
-        issuers = self._issuers.get(host, set())
-        issuer = said.issuer or (next(iter(issuers)) if len(issuers) == 1 else "")
         return [issuer, f"https://{host}"]
 
 
