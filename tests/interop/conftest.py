@@ -19,7 +19,7 @@ MakeCache = Callable[[], TokenCache]
 @pytest.fixture
 def clock() -> Clock:
     clock = Clock()
-    clock.step_wall(NOW - clock.time())
+    clock.step_wall(NOW + 0.5 - clock.time())
     return clock
 
 

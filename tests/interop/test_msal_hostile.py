@@ -28,7 +28,7 @@ hostile = settings(deadline=None, max_examples=150, suppress_health_check=[Healt
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenCache]:
     """A cache that all examples of a test go into."""
     clock = Clock()
-    clock.step_wall(NOW - clock.time())
+    clock.step_wall(NOW + 0.5 - clock.time())
     path: Path = tmp_path_factory.mktemp("hostile") / "cache"
     with TokenCache(path, key=bytes(32), clock=clock) as cache:
         yield cache

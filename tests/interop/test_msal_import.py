@@ -38,6 +38,7 @@ from warmtoken import (
 )
 from warmtoken._engine import CachedToken
 from warmtoken.cache.extended_key import extended_key
+from warmtoken.cache.kept_tokens import MAX_KEPT
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.interop.msal_overlaps import MAX_OVERLAPPING
 from warmtoken.interop.msal_report import ImportReport, SkippedEntry
@@ -310,6 +311,30 @@ def test_sections_that_nobody_knows_come_back_and_are_merged(cache: TokenCache) 
 def test_the_files_of_azure_cli_and_of_msal_extensions_are_those_of_msal_python(cache: TokenCache) -> None:
     written = json.dumps(DIALECTS["python"](), indent=4)
     assert cache.import_msal(written.encode()).skipped == ()
+
+
+def test_the_family_of_a_refresh_token_finds_its_user(cache: TokenCache) -> None:
+    cache.import_msal(text_of(RefreshToken=[refresh(family_id="1", client_id=FAMILY_CLIENT)], Account=[account()]))
+    for client_id in (FAMILY_CLIENT, "another-client"):
+        assert [user.username for user in app(cache, client_id=client_id).get_accounts()] == ["alice@example.test"]
+
+
+def test_what_is_known_of_a_client_says_whether_it_is_in_the_family(cache: TokenCache) -> None:
+    cache.import_msal(
+        text_of(
+            RefreshToken=[refresh(family_id="1", client_id=FAMILY_CLIENT)],
+            Account=[account()],
+            AppMetadata=[{"client_id": CLIENT, "environment": HOST}],
+        )
+    )
+    assert app(cache).get_accounts() == []
+
+
+def test_only_so_many_refresh_tokens_of_a_user_are_kept(cache: TokenCache) -> None:
+    tokens = [refresh(f"rt-{i}", last_modification_time=str(NOW - i)) for i in range(MAX_KEPT + 3)]
+    report = cache.import_msal(text_of(RefreshToken=tokens))
+    assert reasons(report) == {("RefreshToken", MAX_KEPT + i): "too_many" for i in (1, 2)}
+    assert (refresh_token(cache), report.kept_refresh_tokens) == ("rt-0", MAX_KEPT)
 
 
 # --- other issuers ---------------------------------------------------------------------------------------------------

@@ -141,9 +141,13 @@ class LookupKeys:
         state.update(_prefixed((owner.home_account_id or "").lower()))
         return state.digest()
 
+    def kept_refresh_tokens(self, owner: Owner) -> bytes:
+        """Return the 24-byte prefix of the refresh tokens that are kept beside an owner's own, and leave with it."""
+        return self.partition(owner) + self._named_part("kept refresh", "")[:8]
+
     def kept_refresh_token(self, owner: Owner, secret: str) -> bytes:
-        """Return the key of a refresh token that is kept beside the owner's own, and leaves with it."""
-        return self.partition(owner) + self._hash(("kept refresh", secret))
+        """Return the key of one of them."""
+        return self.kept_refresh_tokens(owner) + self._hash(("kept", secret))[:8]
 
     def bound_refresh_token(self, owner: Owner, binding: str) -> bytes:
         """Return the key of a refresh token that is bound to more than its user, and serves no plain request."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from warmtoken.cache.lookup_keys import Slot
+from warmtoken.cache.kept_tokens import replace_dead
+from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.vault import CachedRefreshToken, Replacing
 from warmtoken.errors import CacheError, ServiceError, UiRequiredError
 from warmtoken.flows.context import Context, Stopwatch
@@ -75,18 +76,21 @@ def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult | Non
         newer = renewal.refresh_token(context)
         if newer is not None and newer.record.secret != found.record.secret:  # a sign-in replaced it while we asked
             return renewal.look() or (yield from _redeem(context, renewal, newer))
-        if _is_dead(error, renewal.authority):
-            yield from _forget(context, found)
+        if _is_dead(error, renewal.authority) and (yield from _forget(context, renewal.slot.owner, found)):
+            return (yield from renew(context, renewal))
         raise
 
 
-def _forget(context: Context, dead: CachedRefreshToken) -> Flow[None]:
+def _forget(context: Context, owner: Owner, dead: CachedRefreshToken) -> Flow[bool]:
+    # Tells whether one that was kept beside the dead token has taken its place (MSAL Python tries all it has).
     try:
-        yield Call(lambda: context.vault.delete_refresh_token(dead))
+        replaced: bool = yield Call(lambda: replace_dead(context.vault, owner, dead))
     except CacheError as error:
         import logging
 
         logging.getLogger("warmtoken").error("a dead refresh token could not be deleted: %s", error)  # noqa: TRY400
+        return False
+    return replaced
 
 
 def _is_dead(error: UiRequiredError, authority: Authority) -> bool:

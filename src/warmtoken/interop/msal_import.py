@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-from warmtoken.cache.lookup_keys import LookupKeys, Owner, Slot
+from warmtoken.cache.kept_tokens import MAX_KEPT, kept_beside
+from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.records import (
     AccessTokenRecord,
     AccountRecord,
@@ -38,7 +39,7 @@ def import_into(vault: Vault, data: str | bytes, now: float) -> ImportReport:
     where the cache cannot be written; then nothing was.
     """
     document = parse_document(data)
-    batch = _Batch(vault.keys, read_document(document, now))
+    batch = _Batch(vault, read_document(document, now))
     left = write_all(vault, batch.writes(document.unknown), batch.resolve)
     entries = {section: len(document.sections[section]) for section in SECTIONS}
     return batch.report(left, entries, len(document.unknown))
@@ -53,13 +54,16 @@ class _Placed(NamedTuple):
 class _Batch:
     """What an import is going to write, each key once, and what it leaves."""
 
-    def __init__(self, keys: LookupKeys, readings: Readings) -> None:
-        self._keys = keys
+    def __init__(self, vault: Vault, readings: Readings) -> None:
+        self._vault = vault
+        self._keys = vault.keys
         self._placed: dict[tuple[RecordType, bytes], _Placed] = {}
         self._skipped = list(readings.skipped)
+        self._beside: dict[bytes, set[bytes]] = {}
         self._kept: set[bytes] = set()
+        self._known: set[bytes] = set()  # refresh tokens that are in the cache, as they are or otherwise described
         self._places = Places(readings.records("IdToken"), readings.records("Account"))
-        self._clients: dict[tuple[str, str], set[str]] = {}
+        self._clients: dict[tuple[str, str], set[tuple[str, str]]] = {}
         self._local_ids: dict[tuple[str, str, str], str] = {}
         self._overlaps = Overlaps()
         self._add_all(readings)
@@ -101,7 +105,7 @@ class _Batch:
 
     def _add_refresh_token(self, taken: Taken) -> None:
         owner, record = self._places.credential(cast("RefreshTokenRecord", taken.record))
-        self._note_client(owner)
+        self._note_client(owner, record.family_id)
         binding = binding_of(extra_of(record))
         if binding:
             key = self._keys.bound_refresh_token(owner, binding)
@@ -122,17 +126,19 @@ class _Batch:
     def _local_id(self, owner: Owner, realm: str) -> str:
         return self._local_ids.get((owner.authority, (owner.home_account_id or "").lower(), realm.lower()), "")
 
-    def _note_client(self, owner: Owner) -> None:
+    def _note_client(self, owner: Owner, family_id: str = "") -> None:
         if owner.home_account_id is not None:
-            self._clients.setdefault((owner.authority, owner.home_account_id.lower()), set()).add(owner.client_id)
+            clients = self._clients.setdefault((owner.authority, owner.home_account_id.lower()), set())
+            clients |= {(owner.client_id, ""), (owner.client_id, family_id)}
 
     def _add_account(self, taken: Taken) -> None:
         authority, record = self._places.account(cast("AccountRecord", taken.record))
-        # An account lies with each client that has tokens of it; one that none has is kept for the next export.
-        clients = self._clients.get((authority, record.home_account_id.lower()), {""})
-        for client_id in clients:
+        # An account lies with each client that has tokens of it, and with the family whose refresh token it has; one
+        # that none has is kept for the next export.
+        clients = self._clients.get((authority, record.home_account_id.lower()), {("", "")})
+        for client_id, family_id in clients:
             owner = Owner(authority, client_id, record.home_account_id)
-            key = self._keys.account_in(owner, record.realm)
+            key = self._keys.account_in(owner, record.realm, family_id)
             self._put(taken, Write(RecordType.ACCOUNT, key, record), owner)
 
     def _add_app(self, taken: Taken) -> None:
@@ -148,14 +154,26 @@ class _Batch:
         if not isinstance(write.record, RefreshTokenRecord) or _same_secret(write.record, there.write.record):
             raise Unfit("duplicate")
         kept = self._kept_beside(write, owner)
-        self._placed[kept.kind, kept.key] = _Placed(taken, kept, owner)
+        if not kept:
+            raise Unfit("too_many")
+        if (kept[0].kind, kept[0].key) in self._placed:
+            raise Unfit("duplicate")
+        self._placed[kept[0].kind, kept[0].key] = _Placed(taken, kept[0], owner)
 
-    def _kept_beside(self, write: Write, owner: Owner) -> Write:
-        # MSAL Python tries one refresh token after the other, the newest first.
+    def _kept_beside(self, write: Write, owner: Owner) -> list[Write]:
+        # MSAL Python tries one refresh token after the other, the newest first; here some of the next are kept.
         record = cast("RefreshTokenRecord", write.record)
         key = self._keys.kept_refresh_token(owner, record.secret)
+        prefix = self._keys.kept_refresh_tokens(owner)
+        if prefix not in self._beside:
+            there = kept_beside(self._vault, owner)
+            self._beside[prefix] = {self._keys.kept_refresh_token(owner, token.secret) for token in there}
+        beside = self._beside[prefix]
+        if key not in beside and len(beside) >= MAX_KEPT:
+            return []
+        beside.add(key)
         self._kept.add(key)
-        return Write(RecordType.REFRESH_TOKEN, key, record)
+        return [Write(RecordType.REFRESH_TOKEN, key, record)]
 
     # --- the writing ---
 
@@ -179,16 +197,17 @@ class _Batch:
         # The one in the cache may be about to be redeemed: it is not written again without need.
         owner = self._placed[write.kind, write.key].owner
         if _same_secret(write.record, there):
+            self._known.add(write.key)
             return []
         if is_newer(there, write.record):
-            return [self._kept_beside(write, owner)]
-        return [write, self._kept_beside(write._replace(record=there), owner)]
+            return self._kept_beside(write, owner)
+        return [write, *self._kept_beside(write._replace(record=there), owner)]
 
     def report(self, left: list[Write], entries: dict[str, int], unknown: int) -> ImportReport:
         """Return what became of each entry; `left` gave way to what is in the cache."""
         for write in left:
             placed = self._placed[write.kind, write.key]
-            if not isinstance(write.record, RefreshTokenRecord):
+            if write.key not in self._known:
                 self._skip(placed.taken, "older_than_cached")
         skipped = sorted(set(self._skipped))
         lost = Counter(entry.section for entry in skipped)
