@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | faults | mutants | sanitize | valgrind | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
+# make demo | test | lint | bench | faults | mutants | fuzz | sanitize | valgrind | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
 MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*) $(shell find src -name '*.p
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint bench faults mutants sanitize valgrind clean
+.PHONY: demo test lint bench faults mutants fuzz sanitize valgrind clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/warmtoken demo $(DEMO_FLAGS)
@@ -30,6 +30,11 @@ faults: $(VENV)/.installed $(VENV)/.group-test
 
 mutants: $(VENV)/.installed $(VENV)/.group-test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python scripts/mutants.py
+
+# Hostile texts for the importer of MSAL caches, guided by coverage; FUZZ_FLAGS go to libFuzzer.
+fuzz: FUZZ_FLAGS ?= -runs=1000000 -max_len=6000
+fuzz: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-fuzz
+	$(BIN)/python tests/fuzz/msal_import.py $(FUZZ_FLAGS)
 
 # The tests with AddressSanitizer and UBSan in the extension; those of the engine under memcheck.
 sanitize: export WARMTOKEN_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1

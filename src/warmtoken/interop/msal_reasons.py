@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Entry = dict[str, Any]
 Reason = Literal[
@@ -10,6 +10,7 @@ Reason = Literal[
     "home_account_id_missing", "secret_missing", "secret_invalid", "expires_on_invalid", "key_id_ambiguous",
     "expired", "duplicate", "too_many", "older_than_cached",
 ]  # fmt: skip
+KNOWN_REASONS: tuple[Reason, ...] = get_args(Reason)
 
 MAX_TEXT = 1 << 16
 
