@@ -375,6 +375,46 @@ def test_ad_fs_is_told_by_its_realm(cache: TokenCache) -> None:
     assert {e["realm"] for e in json.loads(cache.export_msal())["Account"].values()} == {"adfs"}
 
 
+# Without an id token the account's id alone names the tenant, by its GUID.
+@pytest.mark.parametrize(
+    ("tenant", "with_id_token"), [(TENANT, True), (TENANT, False), ("contoso.onmicrosoft.com", True)]
+)
+def test_a_user_flow_of_b2c_is_told_by_the_id_token_or_the_account(
+    cache: TokenCache, tenant: str, with_id_token: bool
+) -> None:
+    user = f"{OID}-b2c_1_susi.{TENANT}"
+    names = {"environment": "contoso.b2clogin.com", "home_account_id": user, "realm": tenant}
+    token = jwt(iss=f"https://contoso.b2clogin.com/{TENANT}/v2.0/", tid=TENANT, tfp="B2C_1_susi", oid=OID, sub=OID)
+    cache.import_msal(
+        text_of(
+            AccessToken=[access(**names)],
+            RefreshToken=[refresh(**names)],
+            IdToken=[identity(token, **names)] if with_id_token else [],
+            Account=[account(**names)],
+        )
+    )
+    authority = f"https://contoso.b2clogin.com/tfp/{tenant}/B2C_1_susi"
+    application = PublicClientApplication(CLIENT, authority=authority, cache=cache)
+    [found_user] = application.get_accounts()
+    assert application.acquire_token_silent(["user.read"], found_user).access_token == "at-1"
+
+
+def test_external_id_is_told_by_its_host(cache: TokenCache) -> None:
+    names = {"environment": "contoso.ciamlogin.com"}
+    token = jwt(iss=f"https://{TENANT}.ciamlogin.com/{TENANT}/v2.0", tid=TENANT, oid=OID, sub=OID)
+    cache.import_msal(
+        text_of(
+            AccessToken=[access(**names)],
+            RefreshToken=[refresh(**names)],
+            IdToken=[identity(token, **names)],
+            Account=[account(**names)],
+        )
+    )
+    application = PublicClientApplication(CLIENT, authority=f"https://contoso.ciamlogin.com/{TENANT}", cache=cache)
+    [user] = application.get_accounts()
+    assert application.acquire_token_silent(["user.read"], user).access_token == "at-1"
+
+
 # --- all or nothing --------------------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from warmtoken.protocol.json_object import parse_base64url_object
 _ADFS = "adfs"
 
 _B2C = ".b2clogin."
-_B2C_USER = re.compile(r"[0-9a-f-]{36}-([a-z0-9_-]+)\.")
+_B2C_USER = re.compile(r"[0-9a-f-]{36}-([a-z0-9_-]+)\.([^.]+)")
 
 Credential = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord
 CredentialT = TypeVar("CredentialT", AccessTokenRecord, RefreshTokenRecord, IdTokenRecord)
@@ -84,7 +84,8 @@ class Places:
 
     def account(self, record: AccountRecord) -> tuple[str, AccountRecord]:
         """Return the authority that an account is at, and the account with the realm that is listed."""
-        said = self._by_user.get((_cloud(record.environment), record.home_account_id.lower()), _NOTHING)
+        user = record.home_account_id.lower()
+        said = self._by_user.get((_cloud(record.environment), user)) or _said_by_name(user)
         authority = self._authority(record.environment, said)
         return authority.cache_name, _settled(record, authority, said)
 
@@ -95,7 +96,7 @@ class Places:
     def _said_of(self, record: Credential) -> _Said:
         host, user = _cloud(record.environment), record.home_account_id.lower()
         found = self._by_owner.get((host, user, record.client_id.lower())) or self._by_user.get((host, user))
-        return found or _Said(policy=_policy_in(user))
+        return found or _said_by_name(user)
 
     def _authority(self, host: str, said: _Said) -> Authority:
         if (host, said) not in self._authorities:
@@ -116,13 +117,18 @@ class Places:
 
 def _said_by(token: IdTokenRecord) -> _Said:
     claims = claims_in(token.secret)
-    policy = _text(claims, "tfp") or _text(claims, "acr") or _policy_in(token.home_account_id)
-    return _Said(_text(claims, "iss").rstrip("/"), _text(claims, "tid").lower(), policy.lower())
+    named = _said_by_name(token.home_account_id.lower())
+    policy = _text(claims, "tfp") or _text(claims, "acr") or named.policy
+    tenant = _text(claims, "tid") or named.tenant
+    if _B2C in token.environment:
+        tenant = token.realm or tenant  # a program may name its tenant by a domain
+    return _Said(_text(claims, "iss").rstrip("/"), tenant.lower(), policy.lower())
 
 
-def _policy_in(home_account_id: str) -> str:
-    match = _B2C_USER.match(home_account_id)
-    return match[1] if match else ""
+def _said_by_name(home_account_id: str) -> _Said:
+    # Azure AD B2C names the user flow in the id of the account.
+    match = _B2C_USER.fullmatch(home_account_id)
+    return _Said(policy=match[1], tenant=match[2]) if match else _NOTHING
 
 
 def _text(claims: dict[str, Any], name: str) -> str:
