@@ -157,6 +157,10 @@ def test_the_token_type_is_bearer_unless_said_otherwise(given: object) -> None:
     assert access_token_of(ACCESS | {"token_type": given}).token_type == "Bearer"
 
 
+def test_a_token_type_that_is_no_scheme_is_refused() -> None:
+    assert reason(access_token_of, ACCESS | {"token_type": "Bearer x"}) == "field_invalid"
+
+
 def test_the_end_of_extended_life_is_kept_only_where_it_differs() -> None:
     assert access_token_of(ACCESS | {"ext_expires_on": "4600"}).extra == ""
     longer = access_token_of(ACCESS | {"extended_expires_on": "9999", "ext_expires_on": "9999"})
@@ -168,6 +172,7 @@ def test_an_entry_without_account_belongs_to_that_of_its_client_info() -> None:
     nameless = {name: value for name, value in IDENTITY.items() if name != "home_account_id"}
     record = id_token_of(nameless | {"client_info": client_info_of(USER)})
     assert record == id_token_of(IDENTITY)
+    assert account_of(ACCOUNT | {"home_account_id": "", "client_info": client_info_of(USER)}) == account_of(ACCOUNT)
     assert reason(id_token_of, nameless | {"client_info": "!!"}) == "home_account_id_missing"
 
 
@@ -182,6 +187,7 @@ def test_a_map_of_components_is_the_extended_key() -> None:
 )
 def test_a_token_bound_by_a_hash_alone_is_not_a_plain_one(field: str) -> None:
     record = access_token_of(ACCESS | {field: "hash-1"})
+    assert access_token_of(ACCESS | {field: "HASH-1"}).extended_key == record.extended_key
     name = "ext_cache_key" if field == "ext_cache_key_hash" else field
     assert record.extended_key == extended_key({name: "hash-1"})
     assert access_token_entry(record) == ACCESS | {name: "hash-1"}

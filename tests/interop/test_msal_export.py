@@ -62,6 +62,7 @@ def test_what_is_odd_comes_back_too(make_cache: MakeCache, dialect: str) -> None
                 access("at-5", ext_cache_key="hash"),
                 access("at-6", ext={"a": "b"}, user_assertion_hash="h="),
                 access("at-7", target=""),
+                access("at-8", target="X", client_info=[], family_id=""),
             ],
             RefreshToken=[
                 refresh(last_modification_time="x", family_id="1"),
@@ -70,13 +71,16 @@ def test_what_is_odd_comes_back_too(make_cache: MakeCache, dialect: str) -> None
                 refresh("rt-4", user_assertion_hash="h"),
                 refresh("rt-5", ext={"a": "b"}),
             ],
-            IdToken=[identity(realm="common", user_assertion_hash="h"), identity("not.a.jwt", realm="other")],
+            IdToken=[
+                identity(realm="common", user_assertion_hash="h"),
+                identity("not.a.jwt", realm="other", key_id=None),
+            ],
             Account=[account(realm="common"), account(realm="other", tenants=["t"]), account(home_account_id="nobody")],
         )
     )
     report = second.import_msal(first.export_msal(dialect))
     assert report.skipped == ()
-    assert report.imported["AccessToken"] == 8
+    assert report.imported["AccessToken"] == 9
     for last in DIALECTS:
         assert second.export_msal(last) == first.export_msal(last)
 
@@ -90,6 +94,19 @@ def test_the_id_of_a_bound_key_is_spelled_as_each_library_does(cache: TokenCache
     assert {spelling: entry.get(spelling) for spelling in ("kid", "key_id", "keyid")} == dict.fromkeys(
         ("kid", "key_id", "keyid")
     ) | {name: "k1"}
+
+
+@pytest.mark.parametrize(
+    ("token_type", "kind", "suffix"),
+    [("pop", "accesstoken_with_authscheme", "-pop"), ("ssh-cert", "accesstoken", ""), ("bearer", "accesstoken", "")],
+)
+def test_msal_net_has_the_token_type_in_keys_of_bound_tokens(
+    cache: TokenCache, token_type: str, kind: str, suffix: str
+) -> None:
+    cache.import_msal(text_of(AccessToken=[access(token_type=token_type, kid="k1")]))
+    assert list(exported(cache, "dotnet")["AccessToken"]) == [
+        f"{USER}-{HOST}-{kind}-{CLIENT}-{TENANT}-mail.read user.read{suffix}"
+    ]
 
 
 def test_msal_net_never_serves_a_token_bound_by_a_hash_to_a_plain_request(cache: TokenCache) -> None:

@@ -148,6 +148,16 @@ def test_the_realm_of_all_tenants_is_that_of_the_id_token(cache: TokenCache, rea
     assert json.loads(cache.export_msal())["AccessToken"].popitem()[1]["realm"] == realm
 
 
+def test_of_two_id_tokens_the_newer_names_the_tenant(cache: TokenCache) -> None:
+    old = jwt(tid="other-tenant", iat=NOW - 900)
+    tokens = [identity(old, realm="common"), identity(realm="organizations")]
+    for order in (tokens, tokens[::-1]):
+        cache.import_msal(
+            text_of(AccessToken=[access(realm="common")], IdToken=order, Account=[account(realm="common")])
+        )
+        assert silent(cache, "user.read") == "at-1"
+
+
 def test_without_an_id_token_the_realm_stays(cache: TokenCache) -> None:
     cache.import_msal(text_of(AccessToken=[access(realm="common")]))
     assert found(cache, Slot(OWNER, "common"), "user.read") == "at-1"
@@ -217,6 +227,12 @@ def test_an_access_token_that_a_newer_one_covers_is_left(cache: TokenCache) -> N
     assert found(cache, Slot(OWNER, TENANT), "mail.read") == "at-broad"
 
 
+def test_a_covered_access_token_is_left_whatever_its_scopes_are_called_beside(cache: TokenCache) -> None:
+    old = access("at-old", target="openid USER.READ", cached_at=str(NOW - 600))
+    report = cache.import_msal(text_of(AccessToken=[old, access("at-broad")]))
+    assert reasons(report) == {("AccessToken", 0): "duplicate"}
+
+
 def test_access_tokens_made_to_overlap_without_end_are_left(cache: TokenCache) -> None:
     entries = [access(f"at-{i}", target=f"shared s{i}") for i in range(MAX_OVERLAPPING + 10)]
     report = cache.import_msal(text_of(AccessToken=entries))
@@ -230,11 +246,12 @@ def test_the_newest_refresh_token_goes_first_and_the_others_are_kept(cache: Toke
         refresh("rt-new", environment="login.microsoftonline.com"),
         refresh("rt-timeless", last_modification_time=None),
         refresh("rt-new", target="Other"),
+        refresh("rt-old", last_modification_time="5"),
     ]
     report = cache.import_msal(text_of(RefreshToken=entries))
     assert refresh_token(cache) == "rt-new"
     assert report.kept_refresh_tokens == 2
-    assert reasons(report) == {("RefreshToken", 3): "duplicate"}
+    assert reasons(report) == {("RefreshToken", 3): "duplicate", ("RefreshToken", 4): "duplicate"}
     exported = json.loads(cache.export_msal())["RefreshToken"].values()
     assert [entry["secret"] for entry in exported] == ["rt-timeless", "rt-old", "rt-new"]
 
@@ -260,6 +277,30 @@ def test_what_is_in_the_cache_makes_way_for_what_is_newer(cache: TokenCache) -> 
     assert (refresh_token(cache), found(cache, Slot(OWNER, TENANT), "user.read")) == ("rt-2", "at-2")
     secrets = {entry["secret"] for entry in json.loads(cache.export_msal())["RefreshToken"].values()}
     assert secrets == {"rt-1", "rt-2"}
+
+
+def test_a_refresh_token_that_is_in_the_cache_is_not_written_again(cache: TokenCache) -> None:
+    # Whoever redeems it at this moment must find it as it was.
+    cache.import_msal(text_of(RefreshToken=[refresh()]))
+    written = cache.vault().newest
+    report = cache.import_msal(text_of(RefreshToken=[refresh(target="Other", last_modification_time=str(NOW))]))
+    assert (cache.vault().newest, report.skipped) == (written, ())
+
+
+def test_a_newer_refresh_token_is_another_generation(cache: TokenCache) -> None:
+    for number in (1, 2, 3):
+        cache.import_msal(text_of(RefreshToken=[refresh(f"rt-{number}", last_modification_time=str(number))]))
+        found_token = cache.vault().find_refresh_token(OWNER)
+        assert found_token is not None
+        assert (found_token.generation, found_token.record.secret) == (number, f"rt-{number}")
+
+
+def test_what_says_more_of_a_client_goes_before_what_says_less(cache: TokenCache) -> None:
+    plain = {"client_id": CLIENT, "environment": HOST}
+    member = {"client_id": CLIENT, "environment": "login.microsoftonline.com", "family_id": "1"}
+    assert reasons(cache.import_msal(text_of(AppMetadata=[plain, member]))) == {("AppMetadata", 0): "duplicate"}
+    assert reasons(cache.import_msal(text_of(AppMetadata=[plain]))) == {("AppMetadata", 0): "older_than_cached"}
+    assert list(json.loads(cache.export_msal())["AppMetadata"].values()) == [member]
 
 
 def test_the_same_import_again_writes_nothing(cache: TokenCache) -> None:

@@ -122,7 +122,7 @@ def _said_by(token: IdTokenRecord) -> _Said:
     tenant = _text(claims, "tid") or named.tenant
     if _B2C in token.environment:
         tenant = token.realm or tenant  # a program may name its tenant by a domain
-    return _Said(_text(claims, "iss").rstrip("/"), tenant.lower(), policy.lower())
+    return _Said(_text(claims, "iss"), tenant.lower(), policy.lower())
 
 
 def _said_by_name(home_account_id: str) -> _Said:
