@@ -7,6 +7,7 @@ codes and nothing written; anything else ends the run, and the input is left in 
 from __future__ import annotations
 
 import json
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -18,6 +19,7 @@ with atheris.instrument_imports(include=["warmtoken.interop", "warmtoken.cache.e
     from warmtoken.interop import msal_export, msal_import
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.msal_hostile import FIELDS
 from support.msal_texts import DIALECTS, NOW, access, text_of
 
 from warmtoken import ClientError, TokenCache
@@ -29,6 +31,10 @@ from warmtoken.testing import Clock
 CODES = {"msal_cache_not_json", "msal_cache_unknown_schema", "msal_cache_too_large"}
 PER_CACHE = 5_000  # executions, so that no cache grows without end
 MEMORY = "/dev/shm"
+VALUES: list[Any] = [
+    None, "", 0, -1, 1e300, [], {}, {"a": "b"}, "x" * 70_000, "common", "adfs", "a.b-c_d", "\x00", "é", "id.example",
+    "[::1]", "1", str(NOW), str(NOW + 3600), "9" * 40,
+]  # fmt: skip
 WORDS = [
     "AccessToken",
     "expires_on",
@@ -81,6 +87,25 @@ def imported_or_code(vault: Vault, data: bytes) -> ImportReport | str:
         return error.code
 
 
+def mutated(data: bytes, max_size: int, seed: int) -> bytes:
+    """Return an input with bytes changed, or with fields of entries replaced where it is JSON."""
+    chance = random.Random(seed)
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return atheris.Mutate(data, max_size)
+    sections = [found for found in document.values() if isinstance(found, dict)] if isinstance(document, dict) else []
+    entries = [entry for section in sections for entry in section.values() if isinstance(entry, dict)]
+    if not entries or chance.random() < 0.4:
+        return atheris.Mutate(data, max_size)
+    for _ in range(chance.randint(1, 3)):
+        donor, entry = chance.choice(entries), chance.choice(entries)
+        name = chance.choice(FIELDS)
+        entry[name] = chance.choice([donor.get(name), donor.get(chance.choice(FIELDS)), chance.choice(VALUES)])
+    chance.choice(sections)[str(seed % 8)] = dict(chance.choice(entries))
+    return json.dumps(document).encode()[:max_size]
+
+
 def seeds(directory: Path) -> None:
     """Write the inputs to begin with."""
     texts: dict[str, str] = {name: json.dumps(dialect()) for name, dialect in DIALECTS.items()}
@@ -99,7 +124,8 @@ def main(arguments: list[str]) -> None:
         seeds(corpus)
         (Path(made) / "words").write_text("".join(f'"{word}"\n' for word in WORDS))
         target: Any = Target(caches)
-        atheris.Setup([sys.argv[0], *arguments, f"-dict={made}/words", str(corpus)], target)
+        given = [sys.argv[0], *arguments, f"-dict={made}/words", str(corpus)]
+        atheris.Setup(given, target, custom_mutator=mutated)
         atheris.Fuzz()
 
 
