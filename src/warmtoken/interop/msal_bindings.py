@@ -36,10 +36,10 @@ def sent_components(key: str) -> dict[str, str]:
 def binding_of(entry: Entry) -> str:
     """Return the extended key that an entry's fields stand for: "" where it is bound to nothing."""
     components = {name: value for field in _COMPONENT_NAMES for name, value in _map(entry.get(field)).items()}
-    known = hash_of(components)
+    known = hash_of(components) if components else ""
     for name in HASHES:
         value = checked_text(entry.get(name)).lower()
-        if value and (not components or value != known):
+        if value and value != known:
             components[CANONICAL.get(name, name)] = value
     for name in _ASSERTION_NAMES:
         if value := checked_text(entry.get(name)):

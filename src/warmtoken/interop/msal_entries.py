@@ -172,13 +172,13 @@ def access_token_of(entry: object) -> AccessTokenRecord:
 
 
 def _drop_what_follows(fields: _Fields, binding: str, expires_on: int) -> None:
-    components = sent_components(binding)
+    components, sent = components_of(binding), sent_components(binding)
     fields.drop("ext_expires_on", fields.peek("extended_expires_on"), str(expires_on), expires_on)
     fields.drop("extended_expires_on", str(expires_on), expires_on)
     fields.drop(COMPONENTS, fields.peek(COMPONENTS))
     for name in HASHES:
-        fields.drop(name, hash_of(components), components_of(binding).get(CANONICAL.get(name, name)))
-    fields.drop(ASSERTION, components_of(binding).get(ASSERTION))
+        fields.drop(name, components.get(CANONICAL.get(name, name)), hash_of(sent) if sent else None)
+    fields.drop(ASSERTION, components.get(ASSERTION))
 
 
 def refresh_token_of(entry: object) -> RefreshTokenRecord:
