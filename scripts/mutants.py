@@ -140,6 +140,24 @@ MUTANTS = {
         "if _is_passing(first):",
         "tests/flows/test_sending.py",
     ),
+    "an imported token that is bound by a hash alone serves no plain request": Mutant(
+        "src/warmtoken/interop/msal_bindings.py",
+        "if value and value != known:",
+        "if False:",
+        "tests/interop/test_msal_import.py tests/interop/test_msal_entries.py",
+    ),
+    "an imported refresh token that is bound is not the user's own": Mutant(
+        "src/warmtoken/interop/msal_import.py",
+        "        if binding:\n",
+        "        if False:\n",
+        "tests/interop/test_msal_import.py",
+    ),
+    "an import looks again at what changed meanwhile": Mutant(
+        "src/warmtoken/cache/transfer.py",
+        "yield _engine.EXPECT, plan.db, plan.key, plan.head",
+        "pass",
+        "tests/cache/test_transfer.py tests/interop/test_msal_import.py",
+    ),
 }
 
 

@@ -102,6 +102,12 @@ def test_a_cache_takes_a_path_and_a_key() -> None:
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in [key, *rest])
 
 
+def test_a_cache_takes_in_and_gives_out_the_text_of_an_msal_cache() -> None:
+    assert list(inspect.signature(warmtoken.TokenCache.import_msal).parameters) == ["self", "data"]
+    dialect = inspect.signature(warmtoken.TokenCache.export_msal).parameters["dialect"]
+    assert dialect.default == "python"
+
+
 def test_results_have_the_published_fields_and_cannot_be_changed() -> None:
     result = warmtoken.AuthenticationResult("CANARY", 1, ("a",), id_token="CANARY")
     for name in (

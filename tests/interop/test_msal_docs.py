@@ -1,10 +1,15 @@
-"""docs/msal.md names what there is."""
+"""docs/msal.md names what there is, and its example runs."""
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support.msal_texts import python
 
 from warmtoken.interop.msal_dialects import DIALECTS
 from warmtoken.interop.msal_reasons import KNOWN_REASONS
@@ -20,3 +25,20 @@ def test_every_reason_is_described(reason: str) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_dialect_is_named(dialect: str) -> None:
     assert f'`"{dialect}"`' in PAGE
+
+
+def test_the_example_runs_to_the_letter(tmp_path: Path) -> None:
+    (tmp_path / ".azure").mkdir()
+    (tmp_path / ".azure" / "msal_token_cache.json").write_text(json.dumps(python()))
+    [example] = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "import_msal" in block]
+    run = subprocess.run(
+        [sys.executable, "-c", example],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "'RefreshToken': 2" in run.stdout
+    assert json.loads((tmp_path / "cache.json").read_text())["RefreshToken"] == python()["RefreshToken"]
