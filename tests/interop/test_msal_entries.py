@@ -119,6 +119,9 @@ def test_each_missing_field_has_its_reason(record_of: Any, entry_of: Any, entry:
 @pytest.mark.parametrize("secret", ["a\r\nX-Evil: 1", "a b", "é", "\x00"])
 def test_a_secret_that_could_break_a_header_is_refused(secret: str) -> None:
     assert reason(access_token_of, ACCESS | {"secret": secret}) == "secret_invalid"
+    if secret != "a b":  # which a refresh token may have (RFC 6749, appendix A.17)
+        assert reason(refresh_token_of, REFRESH | {"secret": secret}) == "secret_invalid"
+        assert reason(id_token_of, IDENTITY | {"secret": secret}) == "secret_invalid"
 
 
 @pytest.mark.parametrize("time", [None, "", "soon", "0", "-5", [], "1e9", 10**15, True])

@@ -163,6 +163,16 @@ def test_tokens_that_expired_meanwhile_are_not_written(cache: TokenCache, clock:
     assert exported(cache, "python")["AccessToken"] == {}
 
 
+def test_all_that_was_imported_is_there_under_a_new_data_key(cache: TokenCache) -> None:
+    tokens = [refresh(), refresh("rt-2", target="B"), refresh("rt-3", user_assertion_hash="h")]
+    cache.import_msal(json.dumps(DIALECTS["dotnet"]() | {"Future": {"a": 1}}))
+    cache.import_msal(text_of(RefreshToken=tokens))
+    before = cache.export_msal()
+    rotation = cache.rotate_data_key()
+    assert (rotation.records > 10, rotation.unreadable) == (True, 0)
+    assert cache.export_msal() == before
+
+
 def test_another_dialect_is_a_value_error(cache: TokenCache) -> None:
     with pytest.raises(ValueError, match="expected a dialect, one of dotnet, python, java, go, node, got 'perl'"):
         cache.export_msal("perl")

@@ -36,7 +36,8 @@ WithExtra = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountReco
 
 KEY_ID_NAMES = ("key_id", "kid", "keyid")  # MSAL Python and Node, .NET, Go
 
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
+_VISIBLE = re.compile(r"[\x21-\x7e]+")  # RFC 6750, section 2.1
+_PRINTABLE = re.compile(r"[\x20-\x7e]+")  # RFC 6749, appendix A.17
 _TOKEN_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _NUMBER = re.compile(r"\s*(-?[0-9]{1,12})(?:\.[0-9]*)?\s*")
 
@@ -73,10 +74,10 @@ class _Fields:
         environment = self.required("environment", "environment_missing").lower()
         return user, environment, self.required("client_id", "client_id_missing")
 
-    def secret(self) -> str:
-        # What is not visible ASCII could add lines to the header or the log that it goes into.
+    def secret(self, allowed: re.Pattern[str]) -> str:
+        # Other characters could add lines to the header or the log that it goes into.
         secret = self.required("secret", "secret_missing")
-        if not _VISIBLE.fullmatch(secret):
+        if not allowed.fullmatch(secret):
             raise Unfit("secret_invalid")
         return secret
 
@@ -160,7 +161,7 @@ def access_token_of(entry: object) -> AccessTokenRecord:
         client_id,
         fields.text("realm"),
         fields.text("target"),
-        fields.secret(),
+        fields.secret(_VISIBLE),
         fields.time("cached_at"),
         fields.time("expires_on"),
         fields.time("refresh_on"),
@@ -188,7 +189,7 @@ def refresh_token_of(entry: object) -> RefreshTokenRecord:
     _check_user(names[0])
     return RefreshTokenRecord(
         *names,
-        fields.secret(),
+        fields.secret(_PRINTABLE),
         fields.text("target"),
         fields.text("family_id"),
         fields.time("last_modification_time"),
@@ -202,7 +203,7 @@ def id_token_of(entry: object) -> IdTokenRecord:
     fields = _Fields(entry)
     names = fields.names()
     _check_user(names[0])
-    return IdTokenRecord(*names, fields.text("realm"), fields.secret(), fields.extra())
+    return IdTokenRecord(*names, fields.text("realm"), fields.secret(_PRINTABLE), fields.extra())
 
 
 def account_of(entry: object) -> AccountRecord:
