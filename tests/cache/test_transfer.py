@@ -9,7 +9,7 @@ import pytest
 
 from warmtoken import TokenCache
 from warmtoken.cache.lookup_keys import Owner
-from warmtoken.cache.records import AccountRecord, AppRecord, NoteRecord, Record
+from warmtoken.cache.records import AccountRecord, AppRecord, NoteRecord, Record, SectionRecord
 from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.transfer import Write, read_all, write_all
 from warmtoken.cache.vault import Vault
@@ -42,20 +42,29 @@ def overwrite(write: Write, there: Record | None) -> list[Write]:
 
 
 def test_what_was_written_is_read(vault: Vault) -> None:
-    note = Write(RecordType.NOTE, vault.keys.note("kind", "name"), NoteRecord("name", "text"))
-    other = Write(RecordType.NOTE, vault.keys.note("other kind", "name"), NoteRecord("name", "other text"))
-    assert write_all(vault, [app(vault), account(vault, 1), note, other], overwrite) == []
-    contents = read_all(vault, vault.keys.notes("kind"))
+    section = Write(RecordType.SECTION, vault.keys.section("name"), SectionRecord("name", "text"))
+    assert write_all(vault, [app(vault), account(vault, 1), section], overwrite) == []
+    contents = read_all(vault)
     assert contents.apps == [AppRecord("cli", "id.test")]
     assert contents.accounts == [account(vault, 1).record]
-    assert contents.notes == [NoteRecord("name", "text")]
+    assert contents.sections == [SectionRecord("name", "text")]
     assert contents.access_tokens == contents.refresh_tokens == contents.id_tokens == []
+
+
+def test_a_section_stays_where_notes_come_and_go(vault: Vault) -> None:
+    section = SectionRecord("name", "text")
+    write_all(vault, [Write(RecordType.SECTION, vault.keys.section("name"), section)], overwrite)
+    now = 1_800_000_000_000
+    for number in range(20):
+        note = NoteRecord(now, 429, "code", "message")
+        vault.notes.put(number.to_bytes(32), note, now - 1)
+    assert read_all(vault).sections == [section]
 
 
 def test_more_than_a_page_is_read(vault: Vault) -> None:
     writes = [account(vault, number) for number in range(600)]
     write_all(vault, writes, overwrite)
-    assert sorted(read_all(vault, b"").accounts) == sorted(write.record for write in writes)  # type: ignore[type-var]
+    assert sorted(read_all(vault).accounts) == sorted(write.record for write in writes)  # type: ignore[type-var]
 
 
 def test_all_is_one_transaction(vault: Vault) -> None:

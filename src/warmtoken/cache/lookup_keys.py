@@ -153,13 +153,13 @@ class LookupKeys:
         """Return the key of a refresh token that is bound to more than its user, and serves no plain request."""
         return self.partition(owner) + self._hash(("bound refresh", binding))
 
-    def notes(self, kind: str) -> bytes:
-        """Return the 16-byte prefix of all notes of a kind."""
-        return self._hash(("notes", kind))
+    def sections(self) -> bytes:
+        """Return the 16-byte prefix of the sections of other libraries' caches that this one does not know."""
+        return self._hash(("sections",))
 
-    def note(self, kind: str, name: str) -> bytes:
-        """Return the key of a note."""
-        return self.notes(kind) + self._hash(("note", name))
+    def section(self, name: str) -> bytes:
+        """Return the key of one of them."""
+        return self.sections() + self._hash(("section", name))
 
     def id_token(self, owner: Owner, realm: str) -> bytes:
         """Return the key of an owner's id token for a realm."""

@@ -21,6 +21,7 @@ from warmtoken.cache.sealing import HEADER, Header, RecordType, read_header
 from warmtoken.cache.vault import Vault
 
 _PAGE = 256
+_FOR_EVER = Header((1 << 63) - 1, 0, 1)  # it lies among notes, which leave when they have ended
 _DATABASES = {
     RecordType.ACCESS_TOKEN: _engine.ACCESS,
     RecordType.REFRESH_TOKEN: _engine.REFRESH,
@@ -40,14 +41,14 @@ _DECODERS: dict[RecordType, Callable[[bytes], Record]] = {
 
 
 class Contents(NamedTuple):
-    """All records of a cache, but for those that do not verify; `notes` are those of one kind."""
+    """What a cache holds for other caches, but for what does not verify."""
 
     access_tokens: list[AccessTokenRecord]
     refresh_tokens: list[RefreshTokenRecord]
     id_tokens: list[IdTokenRecord]
     accounts: list[AccountRecord]
     apps: list[AppRecord]
-    notes: list[SectionRecord]
+    sections: list[SectionRecord]
 
 
 class Write(NamedTuple):
@@ -62,12 +63,13 @@ class Write(NamedTuple):
 Resolve = Callable[[Write, Record | None], list[Write]]
 
 
-def read_all(vault: Vault, notes: bytes) -> Contents:
-    """Return what a cache holds; `notes` is the prefix of the notes to be read too.
+def read_all(vault: Vault) -> Contents:
+    """Return what a cache holds.
 
     Not one snapshot: of what others write meanwhile, some may be in it. Raises CacheError.
     """
-    return Contents(*(list(_records(vault, kind, notes if kind is RecordType.SECTION else b"")) for kind in _DATABASES))
+    prefixes = {RecordType.SECTION: vault.keys.sections()}
+    return Contents(*(list(_records(vault, kind, prefixes.get(kind, b""))) for kind in _DATABASES))
 
 
 def _records(vault: Vault, kind: RecordType, prefix: bytes) -> Iterator[Any]:
@@ -139,4 +141,6 @@ def _put(vault: Vault, write: Write, generation: int) -> Operation:
 def _header(record: Record, generation: int) -> Header:
     if isinstance(record, AccessTokenRecord):
         return Header(record.expires_on * 1000, record.refresh_on * 1000, 1)
+    if isinstance(record, SectionRecord):
+        return _FOR_EVER
     return Header(0, 0, generation if isinstance(record, RefreshTokenRecord) else 1)

@@ -8,7 +8,6 @@ from typing import NamedTuple, cast
 from warmtoken.errors import ClientError
 from warmtoken.protocol.json_object import parse_json
 
-NOTES = "msal section"  # the kind of the notes that keep unknown ones
 SECTIONS = ("AccessToken", "RefreshToken", "IdToken", "Account", "AppMetadata")
 MAX_BYTES = 64 << 20
 MAX_VALUES = 4_000_000

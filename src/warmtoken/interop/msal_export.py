@@ -11,7 +11,6 @@ from warmtoken.cache.records import AccountRecord, Record, SectionRecord
 from warmtoken.cache.transfer import Contents, read_all
 from warmtoken.cache.vault import Vault
 from warmtoken.interop.msal_dialects import DIALECTS, Dialect
-from warmtoken.interop.msal_document import NOTES
 from warmtoken.interop.msal_entries import (
     access_token_entry,
     account_entry,
@@ -31,7 +30,7 @@ def export_from(vault: Vault, dialect: str, now: float) -> str:
     """
     if dialect not in DIALECTS:
         raise ValueError(f"expected a dialect, one of {', '.join(DIALECTS)}, got {dialect!r}")
-    contents = read_all(vault, vault.keys.notes(NOTES))
+    contents = read_all(vault)
     usable = [token for token in contents.access_tokens if token.expires_on > now]
     return write_document(contents._replace(access_tokens=usable), DIALECTS[dialect])
 
@@ -46,11 +45,11 @@ def write_document(contents: Contents, dialect: Dialect) -> str:
         "AppMetadata": _entries(contents.apps, app_entry),
     }
     known = {section: _section(section, entries, dialect) for section, entries in sections.items()}
-    return json.dumps(known | _unknown(contents.notes), separators=(",", ":"), allow_nan=False)
+    return json.dumps(known | _unknown(contents.sections), separators=(",", ":"), allow_nan=False)
 
 
-def _unknown(notes: list[SectionRecord]) -> dict[str, object]:
-    return {note.name: json.loads(note.text) for note in notes}
+def _unknown(sections: list[SectionRecord]) -> dict[str, object]:
+    return {section.name: json.loads(section.text) for section in sections}
 
 
 def _entries(records: Iterable[Record], entry_of: Callable[[Any], Entry]) -> list[Entry]:

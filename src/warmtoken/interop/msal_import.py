@@ -21,9 +21,9 @@ from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.transfer import Write, write_all
 from warmtoken.cache.vault import Vault
 from warmtoken.interop.msal_bindings import binding_of
-from warmtoken.interop.msal_document import NOTES, SECTIONS, parse_document
+from warmtoken.interop.msal_document import SECTIONS, parse_document
 from warmtoken.interop.msal_entries import extra_of, to_json
-from warmtoken.interop.msal_merging import is_newer, merged_note
+from warmtoken.interop.msal_merging import is_newer, merged_section
 from warmtoken.interop.msal_overlaps import Overlaps
 from warmtoken.interop.msal_places import Places
 from warmtoken.interop.msal_reading import Readings, Taken, read_document
@@ -179,16 +179,16 @@ class _Batch:
 
     def writes(self, unknown: dict[str, object]) -> list[Write]:
         """Return what is to be written, the oldest first: a newer token replaces those that it covers."""
-        notes = [SectionRecord(name, to_json(content)) for name, content in unknown.items()]
+        sections = [SectionRecord(name, to_json(content)) for name, content in unknown.items()]
         placed = [placed.write for placed in reversed(self._placed.values())]
-        return placed + [Write(RecordType.SECTION, self._keys.note(NOTES, note.name), note) for note in notes]
+        return placed + [Write(RecordType.SECTION, self._keys.section(found.name), found) for found in sections]
 
     def resolve(self, write: Write, there: Record | None) -> list[Write]:
         """Return what to write where another record is there already."""
         if there is None:
             return [write]
         if isinstance(there, SectionRecord):
-            return [write._replace(record=merged_note(cast("SectionRecord", write.record), there))]
+            return [write._replace(record=merged_section(cast("SectionRecord", write.record), there))]
         if isinstance(there, RefreshTokenRecord):
             return self._of_two_refresh_tokens(write, there)
         return [] if is_newer(there, write.record) else [write]

@@ -37,9 +37,9 @@ def is_newer(record: Record, other: Record) -> bool:
     return freshness(record) > freshness(other)
 
 
-def merged_note(new: SectionRecord, there: SectionRecord) -> SectionRecord:
+def merged_section(new: SectionRecord, there: SectionRecord) -> SectionRecord:
     """Return an unknown section with the entries of both, the new ones first."""
-    entries: list[object] = [json.loads(note.text) for note in (there, new)]
+    entries: list[object] = [json.loads(section.text) for section in (there, new)]
     if not all(isinstance(entry, dict) for entry in entries):
         return new
     old, fresh = cast("list[dict[str, Any]]", entries)
