@@ -191,6 +191,18 @@ class LookupKeys:
         part = self._slot_part(*slot[1:]).hex()
         return self.partition(slot.owner) + self._hash(("refused", part, refresh_token, claims or "", *scopes))
 
+    def clients(self, environment: str) -> bytes:
+        """Return the 16-byte prefix of what is known of the clients under an authority's host."""
+        return self._hash(("clients", environment.lower()))
+
+    def client(self, environment: str, client_id: str) -> bytes:
+        """Return the 24-byte prefix of what is known of one client under an authority's host."""
+        return self.clients(environment) + self._hash(("client", client_id.lower()))[:8]
+
+    def client_with(self, environment: str, client_id: str, authority: str, token_type: str) -> bytes:
+        """Return the 32-byte key that tells that a client has had such tokens."""
+        return self.client(environment, client_id) + self._hash(("seen", authority, token_type.lower()))[:8]
+
     def lock_offset(self, key: bytes) -> int:
         """Return the offset of the byte that is locked while a token for this key is being fetched."""
         digest = blake2b(key, key=self._index_key, digest_size=8, person=b"warmtoken lock").digest()

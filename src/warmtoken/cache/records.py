@@ -122,7 +122,25 @@ class SectionRecord(NamedTuple):
         return f"{type(self).__name__}(…)"
 
 
-Record = AccessTokenRecord | RefreshTokenRecord | IdTokenRecord | AccountRecord | AppRecord | NoteRecord | SectionRecord
+class ClientRecord(NamedTuple):
+    """That a client has had tokens of this type, under this name of the authority and this host."""
+
+    authority: str
+    client_id: str
+    environment: str
+    token_type: str = "Bearer"
+
+
+Record = (
+    AccessTokenRecord
+    | RefreshTokenRecord
+    | IdTokenRecord
+    | AccountRecord
+    | AppRecord
+    | NoteRecord
+    | SectionRecord
+    | ClientRecord
+)
 
 
 def encode(record: Record) -> bytes:
@@ -143,6 +161,11 @@ def decode_access_token(plain: bytes) -> AccessTokenRecord:
 def decode_id_token(plain: bytes) -> IdTokenRecord:
     """Return the id token in a record's plaintext, which has been verified."""
     return IdTokenRecord(*split_fields(plain)[:6])
+
+
+def decode_client(plain: bytes) -> ClientRecord:
+    """Return what is known of a client in a record's plaintext, which has been verified."""
+    return ClientRecord(*split_fields(plain)[:4])
 
 
 def decode_refresh_token(plain: bytes) -> RefreshTokenRecord:

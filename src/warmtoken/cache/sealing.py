@@ -23,6 +23,7 @@ class RecordType(IntEnum):
     ACCOUNT = 5
     APP = 6
     NOTE = 7
+    CLIENT = 8
     SECTION = 9
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from warmtoken import _engine
 from warmtoken._engine import CachedToken
 from warmtoken.cache import records
+from warmtoken.cache.clients import Clients
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.live_sealer import LiveSealer, commit_sealed
 from warmtoken.cache.lookup_keys import LookupKeys, Owner, Slot
@@ -49,8 +50,8 @@ class NewTokens(NamedTuple):
     """
 
     slot: Slot
-    scopes: tuple[str, ...]
-    access_token: AccessTokenRecord
+    scopes: tuple[str, ...] = ()
+    access_token: AccessTokenRecord | None = None
     refresh_token: RefreshTokenRecord | None = None
     id_token: IdTokenRecord | None = None
     account: AccountRecord | None = None
@@ -65,6 +66,7 @@ class Vault:
     def __init__(self, shared: SharedStore, sealer: LiveSealer) -> None:
         self.shared = shared
         self.keys = LookupKeys(sealer.index_key)
+        self.clients = Clients(shared.store, sealer, self.keys)
         self._sealer = sealer
         self._store = shared.store
         self.notes = Notes(shared, sealer)
@@ -254,7 +256,7 @@ class Vault:
 
     def _rest_operations(self, new: NewTokens) -> list[Operation]:
         owner = new.slot.owner
-        operations = [self._access_token_operation(new)]
+        operations = self._access_token_operations(new)
         if new.id_token is not None:
             key = self.keys.id_token(owner, new.id_token.realm)
             operations.append(self._put(_engine.IDENTITY, RecordType.ID_TOKEN, key, new.id_token))
@@ -264,7 +266,7 @@ class Vault:
                 operations.append((_engine.DELETE_PREFIX, _engine.NOTE, self.keys.partition(owner)))
         if new.app is not None and self.app(owner) != new.app:
             operations.append(self._app_operation(owner, new.app))
-        return operations
+        return operations + self._client_operations(new)
 
     def _account_operations(
         self, owner: Owner, account: AccountRecord, refresh: RefreshTokenRecord | None
@@ -274,13 +276,21 @@ class Vault:
         keys = [self.keys.account_in(owner, account.realm, family) for family in families]
         return [self._put(_engine.ACCOUNT, RecordType.ACCOUNT, key, account) for key in keys]
 
-    def _access_token_operation(self, new: NewTokens) -> Operation:
+    def _access_token_operations(self, new: NewTokens) -> list[Operation]:
         record = new.access_token
+        if record is None:
+            return []
         key = self.keys.access_token(new.slot, new.scopes)
         header = Header(record.expires_on * 1000, int((new.refresh_at or record.refresh_on) * 1000), 1)
         sealed = self._sealer.seal(RecordType.ACCESS_TOKEN, key, records.encode(record), header)
         hashes = b"".join(self.keys.scopes(new.slot, new.scopes))
-        return _engine.PUT_TOKEN, _engine.ACCESS, key, sealed, hashes
+        return [(_engine.PUT_TOKEN, _engine.ACCESS, key, sealed, hashes)]
+
+    def _client_operations(self, new: NewTokens) -> list[Operation]:
+        # Where the reply says nothing of a host there is nothing to know.
+        found = new.access_token or new.refresh_token or new.account or new.id_token or new.app
+        token_type = new.slot.token_type if new.access_token else "Bearer"
+        return self.clients.note(new.slot.owner, found.environment, token_type) if found else []
 
     def _put(
         self, db: int, kind: RecordType, key: bytes, record: records.Record, header: Header = _NEVER_EXPIRES

@@ -58,6 +58,7 @@ def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[Authentic
     account = _account(asked, reply, claims) if asked.for_user else None
     new = _new_tokens(context, asked, reply, claims, account)
     yield from _save(lambda: context.vault.save(new))
+    assert new.access_token is not None
     return _result(asked, reply, new.access_token, account)
 
 

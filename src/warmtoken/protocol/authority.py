@@ -162,6 +162,12 @@ def _is_alias(first: str, second: str) -> bool:
     return first in _CLOUD_OF_HOST and _CLOUD_OF_HOST[first] is _CLOUD_OF_HOST.get(second)
 
 
+def cloud_name(host: str) -> str | None:
+    """Return what cache keys call the Entra cloud that a host belongs to, None for any other host."""
+    cloud = _CLOUD_OF_HOST.get(host)
+    return None if cloud is None else cloud.preferred_cache
+
+
 def parse_authority(url: str) -> Authority:
     """Return the authority that a URL names.
 

@@ -1,0 +1,246 @@
+"""A token cache for MSAL Python's applications: shared by processes, encrypted, and as fast for many users as for one.
+
+    app = msal.PublicClientApplication(client_id, token_cache=warmtoken.interop.msal.TokenCache())
+
+MSAL decides what it keeps and what it looks for; this puts it into the records of a `warmtoken.TokenCache`, so that
+applications of both libraries see each other's tokens. Needs the extra `msal`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import msal
+
+import warmtoken
+from warmtoken import _engine
+from warmtoken.cache.entries import Found
+from warmtoken.cache.sealing import RecordType
+from warmtoken.errors import CacheError, ClientError
+from warmtoken.interop.msal_changes import Change, write
+from warmtoken.interop.msal_contents import Contents
+from warmtoken.interop.msal_memory import Memory
+from warmtoken.interop.msal_queries import Query, Search, query_of
+from warmtoken.interop.msal_reasons import Entry
+from warmtoken.interop.msal_records import ENTRY_OF, KIND_OF
+
+if TYPE_CHECKING:
+    from warmtoken.cache.vault import Vault
+
+__all__ = ["SerializableTokenCache", "TokenCache"]
+
+_MARGIN = 300.0  # seconds before its expiry from which on MSAL uses no token
+_ENTRY_WEIGHT = 2048  # bytes, roughly, of an entry beside its token
+_SEPARATOR = "\x1f"
+
+
+class TokenCache(msal.TokenCache):
+    """A `token_cache=` for MSAL's applications.
+
+    `cache` is where the tokens are; None is the user's own shared cache, as for `warmtoken` applications. Nothing is
+    opened before the first use. What a method reads or writes raises CacheError where the file cannot be used; a
+    reply that cannot be stored is logged, and the application gets its token all the same.
+    """
+
+    def __init__(self, cache: warmtoken.TokenCache | None = None) -> None:
+        if cache is not None and not isinstance(cache, warmtoken.TokenCache):
+            raise TypeError(f"expected cache to be a warmtoken.TokenCache or None, got {type(cache).__name__}")
+        self.shared = warmtoken.TokenCache() if cache is None else cache
+        self.key_makers = msal.TokenCache().key_makers
+        self._lock = nullcontext()  # MSAL's: it guards nothing here, and must not bar a process that fork made
+        self._adding = threading.local()
+        self._memory = Memory()
+        self._view: _engine.View | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.shared!r})"
+
+    def _open(self) -> Vault:
+        vault = self.shared.vault()
+        if vault.needs_heal:
+            vault.heal()
+        return vault
+
+    # --- searching ---
+
+    def search(
+        self,
+        credential_type: str,
+        target: Iterable[str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        now: float | None = None,
+    ) -> Iterator[Entry]:
+        """Yield the entries of a type that have the fields of `query`; access tokens cover the scopes of `target`.
+
+        Those that expired before `now` (Unix seconds) are left out, but for the one that serves the query best.
+        """
+        asked = query_of(query, target or ())
+        if credential_type != self.CredentialType.ACCESS_TOKEN:
+            yield from self._entries(KIND_OF[credential_type], asked)
+        elif asked.names_a_slot:
+            yield from self._access_tokens(asked, now)
+        else:
+            yield from self._unexpired(Search(self._open()).entries(RecordType.ACCESS_TOKEN, asked), now)
+
+    def find(
+        self,
+        credential_type: str,
+        target: Iterable[str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        now: float | None = None,
+    ) -> list[Entry]:
+        """Return `list(search(...))`, as MSAL's deprecated method of this name."""
+        warnings.warn("Use list(search(...)) instead to explicitly get a list.", DeprecationWarning, stacklevel=2)
+        return list(self.search(credential_type, target, query, now=now))
+
+    def _access_tokens(self, query: Query, now: float | None) -> Iterator[Entry]:
+        vault, request = self._open(), _request(query)
+        view = self._window()
+        kept = view.lookup(query.scopes, None, request)
+        if kept is not None:
+            yield dict(kept)
+            kept = [kept]
+        elif self._memory.recall(vault, (request, query.scopes)) is not None:
+            return
+        else:
+            kept = []
+            yield from self._best(vault, query, request, kept)
+            if not kept:
+                return
+        others = Search(vault).all_in_slots(query)
+        yield from (entry for entry in self._unexpired(others, now) if entry not in kept)
+
+    def _best(self, vault: Vault, query: Query, request: str, found: list[Entry]) -> Iterator[Entry]:
+        txnid = self._memory.begin(vault)
+        for best in Search(vault).best(query, self.shared.clock.time() + _MARGIN):
+            entry = ENTRY_OF[RecordType.ACCESS_TOKEN](best.record)
+            if not found:
+                self._remember(query, request, best, entry)
+            found.append(entry)
+            yield dict(entry)
+        if not found:
+            self._memory.keep(vault, txnid, (request, query.scopes), [])
+
+    def _remember(self, query: Query, request: str, best: Found, entry: Entry) -> None:
+        witnesses = _engine.Witnesses([(_engine.ACCESS, best.key, best.sealed)])
+        until, weight = best.record.expires_on * 1000, _ENTRY_WEIGHT + len(best.record.secret)
+        self._window().remember(query.scopes, None, request, entry, until, best.txnid, witnesses, weight)
+
+    def _window(self) -> _engine.View:
+        if self._view is None or not self._view.is_live:
+            self._view = self.shared.view()
+        return self._view
+
+    def _unexpired(self, entries: Iterator[Entry], now: float | None) -> Iterator[Entry]:
+        since = int(self.shared.clock.time() if now is None else now)
+        return (entry for entry in entries if int(entry["expires_on"]) >= since)
+
+    def _entries(self, kind: RecordType, query: Query) -> Iterator[Entry]:
+        vault = self._open()
+        if kind is RecordType.REFRESH_TOKEN and vault.shared.unsaved:
+            vault.save_unsaved()  # the one in the file may be spent
+        asked = (kind, *query.fields.items())
+        kept = self._memory.recall(vault, asked)
+        if kept is None:
+            yield from self._found(vault, kind, query, asked)
+        else:
+            yield from map(dict, kept)
+
+    def _found(self, vault: Vault, kind: RecordType, query: Query, asked: tuple[Any, ...]) -> Iterator[Entry]:
+        txnid = self._memory.begin(vault)
+        found: list[Entry] = []
+        for entry in Search(vault).entries(kind, query):
+            found.append(entry)
+            yield dict(entry)
+        self._memory.keep(vault, txnid, asked, found)
+
+    def _get_app_metadata(self, environment: str, client_id: str, default: Any = None) -> Any:
+        query = query_of({"environment": environment, "client_id": client_id}, ())
+        return next(self._entries(RecordType.APP, query), default)
+
+    # --- writing ---
+
+    def add(self, event: Mapping[str, Any], now: float | None = None) -> None:
+        """Take in what a token request brought, in one transaction."""
+        changes: list[Change] = []
+        self._adding.changes = changes
+        try:
+            super().add(event, now=self.shared.clock.time() if now is None else now)
+        finally:
+            self._adding.changes = None
+        try:
+            write(self._open(), changes)
+        except (CacheError, ClientError) as error:  # full, locked, or closed meanwhile
+            logging.getLogger("warmtoken").error("a token could not be stored: %s", error)  # noqa: TRY400
+
+    def modify(
+        self, credential_type: str, old_entry: Mapping[str, Any], new_key_value_pairs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write an entry with some fields changed, or remove it where there are none."""
+        entry = {**old_entry, **(new_key_value_pairs or {})}
+        change = Change(KIND_OF[credential_type], entry, is_removal=not new_key_value_pairs)
+        adding: list[Change] | None = getattr(self._adding, "changes", None)
+        if adding is None:
+            write(self._open(), [change])
+        else:
+            adding.append(change)
+
+    # --- all of it ---
+
+    @property
+    def _cache(self) -> Contents:
+        # MSAL keeps a dict of this name, which programs look into.
+        return Contents(self._open(), self.key_makers)
+
+
+class SerializableTokenCache(TokenCache):
+    """The same for programs that keep MSAL's cache themselves: they need to no more, but may go on doing so.
+
+    `has_state_changed` tells whether this object has written anything since the last `serialize` or `deserialize`.
+    """
+
+    has_state_changed = False
+
+    def add(self, event: Mapping[str, Any], now: float | None = None) -> None:
+        """Take in what a token request brought, in one transaction."""
+        super().add(event, now)
+        self.has_state_changed = True
+
+    def modify(
+        self, credential_type: str, old_entry: Mapping[str, Any], new_key_value_pairs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write an entry with some fields changed, or remove it where there are none."""
+        super().modify(credential_type, old_entry, new_key_value_pairs)
+        self.has_state_changed = True
+
+    def __init__(self, cache: warmtoken.TokenCache | None = None) -> None:
+        super().__init__(cache)
+        self._strange: dict[str, Any] = {}
+
+    def serialize(self) -> str:
+        """Return all that is in the cache as MSAL Python's JSON."""
+        self.has_state_changed = False
+        strange = dict(self._strange)
+        known = {section: {**entries, **strange.pop(section, {})} for section, entries in self._cache.items()}
+        return json.dumps({**known, **strange}, indent=4)
+
+    def deserialize(self, state: str | None) -> None:
+        """Take in what `serialize` of any MSAL cache returned; what is in the shared cache already stays there."""
+        for section, entries in json.loads(state).items() if state else ():
+            strange = self._cache.take_in(section, entries) if section in KIND_OF else entries
+            if strange:
+                self._strange[section] = strange
+        self.has_state_changed = False
+
+
+def _request(query: Query) -> str:
+    fields = query.fields
+    return _SEPARATOR.join(f"{name}={value}" for name, value in fields.items())
