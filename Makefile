@@ -1,4 +1,4 @@
-# make demo | test | lint | bench | faults | mutants | fuzz | sanitize | valgrind | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
+# make demo | test | lint | bench | faults | mutants | fuzz | msal-suite | sanitize | valgrind | clean. Set PYTHON (3.11 or newer) and VENV to choose others than the first found.
 MAKEFLAGS += --no-print-directory
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ SOURCES := pyproject.toml setup.py $(wildcard ext/*) $(shell find src -name '*.p
 export PYTHON
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test lint bench faults mutants fuzz sanitize valgrind clean
+.PHONY: demo test lint bench faults mutants fuzz msal-suite sanitize valgrind clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/warmtoken demo $(DEMO_FLAGS)
@@ -35,6 +35,10 @@ mutants: $(VENV)/.installed $(VENV)/.group-test
 fuzz: FUZZ_FLAGS ?= -runs=1000000 -max_len=6000
 fuzz: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-fuzz
 	$(BIN)/python tests/fuzz/msal_import.py $(FUZZ_FLAGS)
+
+# MSAL Python's own tests, with its cache and with ours.
+msal-suite: $(VENV)/.installed $(VENV)/.group-test
+	$(BIN)/python scripts/msal_suite
 
 # The tests with AddressSanitizer and UBSan in the extension; those of the engine under memcheck.
 sanitize: export WARMTOKEN_CFLAGS = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import msal
+from msal import TokenCache as _MsalTokenCache
 
 import warmtoken
 from warmtoken import _engine
@@ -28,7 +29,7 @@ from warmtoken.interop.msal_contents import Contents
 from warmtoken.interop.msal_memory import Memory
 from warmtoken.interop.msal_queries import Query, Search, query_of
 from warmtoken.interop.msal_reasons import Entry
-from warmtoken.interop.msal_records import ENTRY_OF, KIND_OF
+from warmtoken.interop.msal_records import KIND_OF, entry_of
 
 if TYPE_CHECKING:
     from warmtoken.cache.vault import Vault
@@ -40,7 +41,7 @@ _ENTRY_WEIGHT = 2048  # bytes, roughly, of an entry beside its token
 _SEPARATOR = "\x1f"
 
 
-class TokenCache(msal.TokenCache):
+class TokenCache(_MsalTokenCache):
     """A `token_cache=` for MSAL's applications.
 
     `cache` is where the tokens are; None is the user's own shared cache, as for `warmtoken` applications. Nothing is
@@ -52,7 +53,7 @@ class TokenCache(msal.TokenCache):
         if cache is not None and not isinstance(cache, warmtoken.TokenCache):
             raise TypeError(f"expected cache to be a warmtoken.TokenCache or None, got {type(cache).__name__}")
         self.shared = warmtoken.TokenCache() if cache is None else cache
-        self.key_makers = msal.TokenCache().key_makers
+        self.key_makers = _MsalTokenCache().key_makers
         self._lock = nullcontext()  # MSAL's: it guards nothing here, and must not bar a process that fork made
         self._adding = threading.local()
         self._memory = Memory()
@@ -120,8 +121,8 @@ class TokenCache(msal.TokenCache):
 
     def _best(self, vault: Vault, query: Query, request: str, found: list[Entry]) -> Iterator[Entry]:
         txnid = self._memory.begin(vault)
-        for best in Search(vault).best(query, self.shared.clock.time() + _MARGIN):
-            entry = ENTRY_OF[RecordType.ACCESS_TOKEN](best.record)
+        for best in Search(vault).best(query, time.time() + _MARGIN):
+            entry = entry_of(RecordType.ACCESS_TOKEN, best.record)
             if not found:
                 self._remember(query, request, best, entry)
             found.append(entry)
@@ -140,7 +141,7 @@ class TokenCache(msal.TokenCache):
         return self._view
 
     def _unexpired(self, entries: Iterator[Entry], now: float | None) -> Iterator[Entry]:
-        since = int(self.shared.clock.time() if now is None else now)
+        since = int(time.time() if now is None else now)
         return (entry for entry in entries if int(entry["expires_on"]) >= since)
 
     def _entries(self, kind: RecordType, query: Query) -> Iterator[Entry]:
@@ -173,7 +174,7 @@ class TokenCache(msal.TokenCache):
         changes: list[Change] = []
         self._adding.changes = changes
         try:
-            super().add(event, now=self.shared.clock.time() if now is None else now)
+            super().add(event, now)
         finally:
             self._adding.changes = None
         try:

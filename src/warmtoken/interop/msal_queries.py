@@ -11,7 +11,7 @@ from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.vault import Vault
 from warmtoken.interop.msal_bindings import binding_of
 from warmtoken.interop.msal_reasons import Entry
-from warmtoken.interop.msal_records import ENTRY_OF, authority_name, stored_realm
+from warmtoken.interop.msal_records import authority_name, entry_of, stored_realm
 from warmtoken.protocol.authority import cloud_name
 from warmtoken.protocol.scopes import lookup_scopes
 
@@ -53,9 +53,13 @@ class Query(NamedTuple):
 def query_of(fields: Mapping[str, Any] | None, scopes: Iterable[str]) -> Query:
     """Return the query that the arguments of MSAL's `search` make."""
     fields = fields or {}
-    client_id, environment = fields.get("client_id"), fields.get("environment")
-    user = (fields["home_account_id"] or "") if "home_account_id" in fields else None
-    return Query(fields, tuple(scopes), client_id, environment.lower() if environment else None, user)
+    environment = _named(fields, "environment")
+    lower = None if environment is None else environment.lower()
+    return Query(fields, tuple(scopes), _named(fields, "client_id"), lower, _named(fields, "home_account_id"))
+
+
+def _named(fields: Mapping[str, Any], name: str) -> str | None:
+    return (fields[name] or "") if name in fields else None
 
 
 def _has(entry: Entry, name: str, value: Any) -> bool:
@@ -90,7 +94,7 @@ class Search:
         scopes = lookup_scopes(query.scopes)
         for slot in self._slots(query):
             found = self._entries.find_access_token(slot, scopes, usable_after)
-            if found is not None and query.covers(ENTRY_OF[RecordType.ACCESS_TOKEN](found.record)):
+            if found is not None and query.covers(entry_of(RecordType.ACCESS_TOKEN, found.record)):
                 yield found
 
     def all_in_slots(self, query: Query) -> Iterator[Entry]:
@@ -98,7 +102,7 @@ class Search:
         scopes = lookup_scopes(query.scopes)
         for slot in self._slots(query):
             for record in self._entries.with_scope(slot, scopes[0] if scopes else None):
-                entry = ENTRY_OF[RecordType.ACCESS_TOKEN](record)
+                entry = entry_of(RecordType.ACCESS_TOKEN, record)
                 if query.covers(entry):
                     yield entry
 
@@ -117,7 +121,7 @@ class Search:
         seen: set[bytes] = set()
         for prefix in self._prefixes(kind, query):
             for key, record in self._records(kind, prefix):
-                entry = ENTRY_OF[kind](record)
+                entry = entry_of(kind, record)
                 if key not in seen and (query.covers(entry) if is_token else query.is_met_by(entry)):
                     yield entry
                 seen.add(key)

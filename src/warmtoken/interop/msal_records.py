@@ -168,13 +168,22 @@ def _extra(kind: RecordType, entry: Mapping[str, Any]) -> str:
     return to_json(extra) if extra else ""
 
 
-ENTRY_OF: dict[RecordType, Callable[[Any], Entry]] = {
+_ENTRY_OF: dict[RecordType, Callable[[Any], Entry]] = {
     RecordType.ACCESS_TOKEN: access_token_entry,
     RecordType.REFRESH_TOKEN: refresh_token_entry,
     RecordType.ID_TOKEN: id_token_entry,
     RecordType.ACCOUNT: account_entry,
     RecordType.APP: app_entry,
 }
+
+
+def entry_of(kind: RecordType, record: Any) -> Entry:
+    """Return MSAL Python's entry of a record."""
+    entry = _ENTRY_OF[kind](record)
+    if entry.get("client_id") == "":
+        entry["client_id"] = None  # a managed identity of the machine's own
+    return entry
+
 
 KIND_OF: dict[str, RecordType] = {
     "AccessToken": RecordType.ACCESS_TOKEN,
