@@ -165,7 +165,8 @@ class TokenCache(_MsalTokenCache):
 
     def _get_app_metadata(self, environment: str, client_id: str, default: Any = None) -> Any:
         query = query_of({"environment": environment, "client_id": client_id}, ())
-        return next(self._entries(RecordType.APP, query), default)
+        found = list(self._entries(RecordType.APP, query))
+        return found[0] if found else default
 
     # --- writing ---
 
