@@ -39,6 +39,7 @@ __all__ = ["SerializableTokenCache", "TokenCache"]
 _MARGIN = 300.0  # seconds before its expiry from which on MSAL uses no token
 _ENTRY_WEIGHT = 2048  # bytes, roughly, of an entry beside its token
 _SEPARATOR = "\x1f"
+_ACCESS_TOKEN = "AccessToken"
 
 
 class TokenCache(_MsalTokenCache):
@@ -58,6 +59,7 @@ class TokenCache(_MsalTokenCache):
         self._adding = threading.local()
         self._memory = Memory()
         self._view: _engine.View | None = None
+        self._viewed: Vault | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.shared!r})"
@@ -78,17 +80,17 @@ class TokenCache(_MsalTokenCache):
         *,
         now: float | None = None,
     ) -> Iterator[Entry]:
-        """Yield the entries of a type that have the fields of `query`; access tokens cover the scopes of `target`.
+        """Iterate over the entries of a type that have the fields of `query`; tokens cover the scopes of `target`.
 
-        Those that expired before `now` (Unix seconds) are left out, but for the one that serves the query best.
+        Access tokens that expired before `now` (Unix seconds) are left out, but for the one that serves a query for
+        one place best. Nothing is locked while the caller runs, and it may write.
         """
-        asked = query_of(query, target or ())
-        if credential_type != self.CredentialType.ACCESS_TOKEN:
-            yield from self._entries(KIND_OF[credential_type], asked)
-        elif asked.names_a_slot:
-            yield from self._access_tokens(asked, now)
-        else:
-            yield from self._unexpired(Search(self._open()).entries(RecordType.ACCESS_TOKEN, asked), now)
+        fields = query or {}
+        if credential_type == _ACCESS_TOKEN:
+            return self._access_tokens(tuple(target or ()), fields, now)
+        asked = (credential_type, *fields.items())
+        kept = self._memory.recall(self.shared.vault(), asked)
+        return self._found(credential_type, fields, asked) if kept is None else map(dict, kept)
 
     def find(
         self,
@@ -102,22 +104,35 @@ class TokenCache(_MsalTokenCache):
         warnings.warn("Use list(search(...)) instead to explicitly get a list.", DeprecationWarning, stacklevel=2)
         return list(self.search(credential_type, target, query, now=now))
 
-    def _access_tokens(self, query: Query, now: float | None) -> Iterator[Entry]:
-        vault, request = self._open(), _request(query)
-        view = self._window()
-        kept = view.lookup(query.scopes, None, request)
+    def _access_tokens(self, scopes: tuple[str, ...], fields: Mapping[str, Any], now: float | None) -> Iterator[Entry]:
+        request = _request(fields)
+        view = self._view
+        if view is None or self.shared.vault() is not self._viewed:
+            view = self._window()
+        kept = view.lookup(scopes, None, request)
         if kept is not None:
-            yield dict(kept)
-            kept = [kept]
-        elif self._memory.recall(vault, (request, query.scopes)) is not None:
+            return self._kept_and_others(kept, query_of(fields, scopes), now)
+        if self._memory.recall(self.shared.vault(), (request, scopes)) is not None:
+            return iter(())
+        return self._searched(query_of(fields, scopes), request, now)
+
+    def _kept_and_others(self, kept: Entry, query: Query, now: float | None) -> Iterator[Entry]:
+        yield dict(kept)
+        yield from self._others(self._open(), query, [kept], now)
+
+    def _searched(self, query: Query, request: str, now: float | None) -> Iterator[Entry]:
+        vault = self._open()
+        if not query.names_a_slot:
+            yield from self._unexpired(Search(vault).entries(RecordType.ACCESS_TOKEN, query), now)
             return
-        else:
-            kept = []
-            yield from self._best(vault, query, request, kept)
-            if not kept:
-                return
+        found: list[Entry] = []
+        yield from self._best(vault, query, request, found)
+        if found:
+            yield from self._others(vault, query, found, now)
+
+    def _others(self, vault: Vault, query: Query, found: list[Entry], now: float | None) -> Iterator[Entry]:
         others = Search(vault).all_in_slots(query)
-        yield from (entry for entry in self._unexpired(others, now) if entry not in kept)
+        return (entry for entry in self._unexpired(others, now) if entry not in found)
 
     def _best(self, vault: Vault, query: Query, request: str, found: list[Entry]) -> Iterator[Entry]:
         txnid = self._memory.begin(vault)
@@ -136,36 +151,28 @@ class TokenCache(_MsalTokenCache):
         self._window().remember(query.scopes, None, request, entry, until, best.txnid, witnesses, weight)
 
     def _window(self) -> _engine.View:
-        if self._view is None or not self._view.is_live:
-            self._view = self.shared.view()
+        vault = self.shared.vault()
+        if self._view is None or vault is not self._viewed or not self._view.is_live:
+            self._view, self._viewed = self.shared.view(), vault
         return self._view
 
     def _unexpired(self, entries: Iterator[Entry], now: float | None) -> Iterator[Entry]:
         since = int(time.time() if now is None else now)
         return (entry for entry in entries if int(entry["expires_on"]) >= since)
 
-    def _entries(self, kind: RecordType, query: Query) -> Iterator[Entry]:
-        vault = self._open()
+    def _found(self, credential_type: str, fields: Mapping[str, Any], asked: tuple[Any, ...]) -> Iterator[Entry]:
+        vault, kind = self._open(), KIND_OF[credential_type]
         if kind is RecordType.REFRESH_TOKEN and vault.shared.unsaved:
             vault.save_unsaved()  # the one in the file may be spent
-        asked = (kind, *query.fields.items())
-        kept = self._memory.recall(vault, asked)
-        if kept is None:
-            yield from self._found(vault, kind, query, asked)
-        else:
-            yield from map(dict, kept)
-
-    def _found(self, vault: Vault, kind: RecordType, query: Query, asked: tuple[Any, ...]) -> Iterator[Entry]:
         txnid = self._memory.begin(vault)
         found: list[Entry] = []
-        for entry in Search(vault).entries(kind, query):
+        for entry in Search(vault).entries(kind, query_of(fields, ())):
             found.append(entry)
             yield dict(entry)
         self._memory.keep(vault, txnid, asked, found)
 
     def _get_app_metadata(self, environment: str, client_id: str, default: Any = None) -> Any:
-        query = query_of({"environment": environment, "client_id": client_id}, ())
-        found = list(self._entries(RecordType.APP, query))
+        found = list(self.search("AppMetadata", query={"environment": environment, "client_id": client_id}))
         return found[0] if found else default
 
     # --- writing ---
@@ -243,6 +250,5 @@ class SerializableTokenCache(TokenCache):
         self.has_state_changed = False
 
 
-def _request(query: Query) -> str:
-    fields = query.fields
-    return _SEPARATOR.join(f"{name}={value}" for name, value in fields.items())
+def _request(fields: Mapping[str, Any]) -> str:
+    return _SEPARATOR.join([f"{name}={value}" for name, value in fields.items()])
