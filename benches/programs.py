@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 SUITE = "results"  # its file
-PROGRAMS = ("scale", "neighbours", "processes", "startup", "writes", "stampede")
+PROGRAMS = ("scale", "neighbours", "dropin", "processes", "startup", "writes", "stampede")
 
 
 def run_all(options: list[str]) -> int:

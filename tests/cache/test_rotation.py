@@ -168,7 +168,7 @@ def test_all_records_get_the_new_key_and_the_old_one_is_removed(cache: TokenCach
     fill(vault, 150)
     [old] = key_ids(vault)
     done = cache.rotate_data_key()
-    assert done == (450, 0, 1)
+    assert done == (451, 0, 1)  # three for each user, and that the client is known
     assert key_ids(vault) == set(in_keyring(vault)) == {vault.sealer.active} != {old}
     assert not vault.sealer.knows_key_of(b"WT\1\1" + old + bytes(64))
     assert all_there(vault, 150)
@@ -207,7 +207,7 @@ def test_sixty_four_records_at_most_go_into_one_transaction(cache: TokenCache, m
     monkeypatch.setattr(vault.shared, "commit", counted)
     cache.rotate_data_key()
     assert max(sizes) == 64
-    assert sum(sizes) == 390
+    assert sum(sizes) == 391
 
 
 def test_other_readers_take_up_the_new_key_when_they_meet_it(cache: TokenCache, directory: Path) -> None:
@@ -296,7 +296,7 @@ def test_two_that_change_the_keyring_at_once_lose_neither_change(
         return sealed
 
     monkeypatch.setattr(rotation, "wrap_keyring", interrupted)
-    assert cache.rotate_data_key() == (9, 0, 1)
+    assert cache.rotate_data_key() == (10, 0, 1)
     assert all_there(cache.vault(), 3)
     assert all_there(open_vault(directory), 3)
     assert key_ids(other.vault()) == set(in_keyring(cache.vault()))
@@ -309,7 +309,7 @@ def test_a_record_that_does_not_verify_keeps_no_key_alive(cache: TokenCache) -> 
     sealed = bytearray(_engine.read(vault.shared.store, _engine.ACCESS, key)[1] or b"")
     sealed[-1] ^= 1
     vault.shared.commit([(_engine.PUT, _engine.ACCESS, key, bytes(sealed))])
-    assert cache.rotate_data_key() == (5, 1, 1)
+    assert cache.rotate_data_key() == (6, 1, 1)
     assert _engine.read(vault.shared.store, _engine.ACCESS, key)[1] == bytes(sealed)
 
 
@@ -339,7 +339,7 @@ def test_a_rotation_that_was_killed_is_finished_by_the_next(directory: Path, tra
     assert [key.state for key in vault.sealer.reload().keyring.data_keys][1:] == [DECRYPT_ONLY]
     assert old in key_ids(vault)
     cache = TokenCache(directory, key=KEY)
-    assert cache.rotate_data_key() == (390, 0, 2)
+    assert cache.rotate_data_key() == (391, 0, 2)
     assert all_there(vault, 130)
     assert all_there(open_vault(directory), 130)
     assert key_ids(vault) == set(in_keyring(vault))
@@ -397,5 +397,5 @@ def test_an_unencrypted_cache_gets_no_key(directory: Path) -> None:
         cache.rotate_key(KEY)
     assert caught.value.code == "cache_unencrypted"
     fill(cache.vault(), 2)
-    assert cache.rotate_data_key() == (6, 0, 1)
+    assert cache.rotate_data_key() == (7, 0, 1)
     assert all_there(TokenCache(directory, allow_unencrypted=True).vault(), 2)

@@ -135,7 +135,7 @@ def test_all_of_an_account_goes_with_it_and_nothing_of_others(
     found = file_reader.dump(directory / "tokens-v1.mdb")
     counts = {name: len(records) for name, records in found.items()}
     assert counts == {
-        "meta": 2, "access": 1, "scope": 2, "expiry": 1, "refresh": 1, "identity": 1, "account": 1, "app": 1, "note": 0,
+        "meta": 2, "access": 1, "scope": 2, "expiry": 1, "refresh": 1, "identity": 1, "account": 1, "app": 1, "note": 1,
     }  # fmt: skip
 
 

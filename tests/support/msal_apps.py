@@ -22,6 +22,7 @@ CLIENT = "3a7e1d2c-1111-4c40-97bc-f7a23c703084"
 SCOPES = ["User.Read"]
 GRANTED = "Mail.Read User.Read openid profile"
 SECRET = "not a secret"
+_DEVICE_CODE = {"device_code": "dc", "user_code": "uc", "message": "Enter uc", "expires_in": 900, "interval": 1}
 
 
 def segment(content: Mapping[str, Any]) -> str:
@@ -74,7 +75,7 @@ class Entra:
 
     def post(self, url: str, data: Mapping[str, str], **_: Any) -> Response:
         if url.endswith("/devicecode"):
-            return Response(200, {"device_code": "dc", "user_code": "uc", "expires_in": 900, "interval": 1})
+            return Response(200, _DEVICE_CODE)
         return Response(200, self._reply(url, dict(data)))
 
     def close(self) -> None:

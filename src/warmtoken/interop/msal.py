@@ -59,7 +59,6 @@ class TokenCache(_MsalTokenCache):
         self._adding = threading.local()
         self._memory = Memory()
         self._view: _engine.View | None = None
-        self._viewed: Vault | None = None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.shared!r})"
@@ -106,10 +105,7 @@ class TokenCache(_MsalTokenCache):
 
     def _access_tokens(self, scopes: tuple[str, ...], fields: Mapping[str, Any], now: float | None) -> Iterator[Entry]:
         request = _request(fields)
-        view = self._view
-        if view is None or self.shared.vault() is not self._viewed:
-            view = self._window()
-        kept = view.lookup(scopes, None, request)
+        kept = self._window().lookup(scopes, None, request)
         if kept is not None:
             return self._kept_and_others(kept, query_of(fields, scopes), now)
         if self._memory.recall(self.shared.vault(), (request, scopes)) is not None:
@@ -151,9 +147,8 @@ class TokenCache(_MsalTokenCache):
         self._window().remember(query.scopes, None, request, entry, until, best.txnid, witnesses, weight)
 
     def _window(self) -> _engine.View:
-        vault = self.shared.vault()
-        if self._view is None or vault is not self._viewed or not self._view.is_live:
-            self._view, self._viewed = self.shared.view(), vault
+        if self._view is None or not self._view.is_live:
+            self._view = self.shared.view()
         return self._view
 
     def _unexpired(self, entries: Iterator[Entry], now: float | None) -> Iterator[Entry]:

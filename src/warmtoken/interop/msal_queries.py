@@ -9,9 +9,8 @@ from warmtoken.cache.entries import Entries, Found
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.vault import Vault
-from warmtoken.interop.msal_bindings import binding_of
 from warmtoken.interop.msal_reasons import Entry
-from warmtoken.interop.msal_records import authority_name, entry_of, stored_realm
+from warmtoken.interop.msal_records import authority_name, binding, entry_of, stored_realm
 from warmtoken.protocol.authority import cloud_name
 from warmtoken.protocol.scopes import lookup_scopes
 
@@ -108,10 +107,10 @@ class Search:
 
     def _slots(self, query: Query) -> Iterator[Slot]:
         realm = stored_realm(query.environment or "", query.fields.get("realm") or "", query.user or "")
-        key_id, binding = query.fields.get("key_id") or "", binding_of(dict(query.fields))
+        key_id, bound = query.fields.get("key_id") or "", binding(query.fields)
         for owner, token_types in self._owners_with_types(query).items():
             for token_type in token_types:
-                yield Slot(owner, realm, token_type, key_id, binding)
+                yield Slot(owner, realm, token_type, key_id, bound)
 
     # --- entries of any kind ---
 

@@ -13,7 +13,7 @@ from typing import Any
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.records import AccessTokenRecord, AccountRecord, AppRecord, IdTokenRecord, RefreshTokenRecord
 from warmtoken.cache.sealing import RecordType
-from warmtoken.interop.msal_bindings import HASHES, binding_of
+from warmtoken.interop.msal_bindings import ASSERTION, COMPONENTS, HASHES, binding_of
 from warmtoken.interop.msal_entries import (
     access_token_entry,
     account_entry,
@@ -39,6 +39,8 @@ _KNOWN: dict[RecordType, frozenset[str]] = {
     RecordType.APP: frozenset(("client_id", "environment", "family_id")),
 }
 
+_BINDINGS = frozenset((*HASHES, COMPONENTS, ASSERTION))
+
 
 @lru_cache(maxsize=1024)
 def authority_name(environment: str, realm: str) -> str:
@@ -63,6 +65,11 @@ def stored_realm(environment: str, realm: str, home_account_id: str) -> str:
     return home_tenant if realm.lower() in TENANTLESS and dot else realm
 
 
+def binding(fields: Mapping[str, Any]) -> str:
+    """Return the extended key that the fields of an entry, or of a query, stand for."""
+    return "" if _BINDINGS.isdisjoint(fields) else binding_of(dict(fields))
+
+
 def owner_of(entry: Mapping[str, Any], authority: str) -> Owner:
     """Return whose an entry is; accounts do not say of which client."""
     return Owner(authority, _text(entry, "client_id"), _text(entry, "home_account_id") or None)
@@ -73,7 +80,7 @@ def slot_of(entry: Mapping[str, Any], authority: str) -> Slot:
     owner = owner_of(entry, authority)
     realm = stored_realm(_text(entry, "environment"), _text(entry, "realm"), owner.home_account_id or "")
     token_type = _text(entry, "token_type") or "Bearer"
-    return Slot(owner, realm, token_type, _text(entry, "key_id"), binding_of(dict(entry)))
+    return Slot(owner, realm, token_type, _text(entry, "key_id"), binding(entry))
 
 
 def access_token_record(entry: Mapping[str, Any], local_account_id: str = "") -> AccessTokenRecord:
@@ -91,7 +98,7 @@ def access_token_record(entry: Mapping[str, Any], local_account_id: str = "") ->
         _number(entry, "refresh_on"),
         _text(entry, "token_type") or "Bearer",
         _text(entry, "key_id"),
-        binding_of(dict(entry)),
+        binding(entry),
         local_account_id,
         _extra(RecordType.ACCESS_TOKEN, entry),
     )
