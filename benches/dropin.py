@@ -1,4 +1,4 @@
-"""Measures MSAL Python's application on its own cache, on msal-extensions' file and on ours: `python -m benches.dropin`.
+"""Measures MSAL Python's application on its own cache, on msal-extensions' and on ours: `python -m benches.dropin`.
 
 The applications are the same and so are the calls; only `token_cache=` differs. Each cache has an access token for
 three scopes, an id token and an account for each of 1, 1,000 and 100,000 users.

@@ -1,6 +1,7 @@
 """Runs MSAL Python's tests with its own cache classes or with ours: `python run.py DIRECTORY msal|warmtoken [TEST …]`.
 
-DIRECTORY holds the package `tests`; without names all of it is run. Prints one JSON object: the outcome of each test by its name.
+DIRECTORY holds the package `tests`; without names all of it is run. Prints one JSON object: the outcome of each test
+by its name.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import msal
-
 import canned  # beside this file
+import msal
 
 MODULES = ("test_token_cache", "test_application", "test_mi", "test_account_source", "test_ccs")
 PLACES = ("msal", "msal.token_cache", "msal.application", "msal.managed_identity")
 NAMES = ("TokenCache", "SerializableTokenCache")
+MEMORY = "/dev/shm"  # noqa: S108 (for hundreds of caches, of which nothing has to last)
 
 
 class Outcomes(unittest.TestResult):
@@ -82,7 +83,7 @@ def main() -> None:
     sys.path.insert(0, directory)
     canned.install()
     outcomes = Outcomes()
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # hundreds of caches, of which nothing has to last
+    memory = MEMORY if Path(MEMORY).is_dir() else None
     with tempfile.TemporaryDirectory(dir=memory) as scratch, mock.patch("sys.stdout", sys.stderr):
         if whose == "warmtoken":
             substitute(scratch)

@@ -51,7 +51,13 @@ def add(
     """Do what MSAL does after a token request; `user` None is the client itself."""
     identity = {"oid": user, "sub": user, "preferred_username": f"{user}@contoso.example"}
     of_user = {"refresh_token": f"rt of {user}", "id_token_claims": identity, "client_info": client_info(user)}
-    reply = {"access_token": secret, "token_type": "Bearer", "expires_in": 3600, **(of_user if user else {}), **response}
+    reply = {
+        "access_token": secret,
+        "token_type": "Bearer",
+        "expires_in": 3600,
+        **(of_user if user else {}),
+        **response,
+    }
     event = {
         "client_id": client_id,
         "scope": list(scopes),
@@ -84,7 +90,13 @@ def secrets(cache: Any, scopes: tuple[str, ...], query: dict[str, Any], kind: st
 
 def test_a_token_serves_each_part_of_its_scopes_and_no_others(cache: Any) -> None:
     add(cache)
-    for scopes in (("User.Read",), ("Mail.Read",), ("User.Read", "Mail.Read"), ("user.read",), ("USER.READ", "Mail.Read")):
+    for scopes in (
+        ("User.Read",),
+        ("Mail.Read",),
+        ("User.Read", "Mail.Read"),
+        ("user.read",),
+        ("USER.READ", "Mail.Read"),
+    ):
         for _ in range(2):
             assert secrets(cache, scopes, slot()) == ["at"]
     for scopes in (("Other",), ("User.Read", "Other"), ("openid",), ("openid", "User.Read")):
@@ -212,7 +224,9 @@ def test_a_search_reads_no_more_than_the_caller_takes(cache: Any, monkeypatch: p
         add(cache, user=f"user{number}")
     read: list[bytes] = []
     opened = Entries._opened
-    monkeypatch.setattr(Entries, "_opened", lambda self, kind, key, value: read.append(key) or opened(self, kind, key, value))
+    monkeypatch.setattr(
+        Entries, "_opened", lambda self, kind, key, value: read.append(key) or opened(self, kind, key, value)
+    )
     next(cache.search(ACCOUNT, query={"environment": HOST}))
     next(cache.search(AT, query={}))
     assert len(read) == 2
@@ -311,9 +325,15 @@ def test_add_is_one_transaction(cache: Any, shared: TokenCache) -> None:
 def test_an_entry_comes_back_as_msal_would_have_kept_it(cache: Any, shared: TokenCache) -> None:
     own = msal.SerializableTokenCache()
     for each in (cache, own):
-        add(each, now=int(time.time()), refresh_in=1800, ext_expires_in=7200, id_token="h." + client_info("alice") + ".s")
+        add(
+            each,
+            now=int(time.time()),
+            refresh_in=1800,
+            ext_expires_in=7200,
+            id_token="h." + client_info("alice") + ".s",
+        )
         add(each, "for a key", user=None, data={"key_id": "k"}, now=int(time.time()), realm="common")
-    assert {section: entries for section, entries in cache._cache.items()} == own._cache
+    assert dict(cache._cache) == own._cache
 
 
 def test_entries_are_changed_and_removed_by_msals_methods(cache: Any) -> None:

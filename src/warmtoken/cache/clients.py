@@ -1,4 +1,4 @@
-"""Knows which clients have had tokens in the file: what a search goes by that names a user, or a host, but no client."""
+"""Knows which clients have had tokens in the file: what a search goes by that names a user or a host, but no client."""
 
 from __future__ import annotations
 

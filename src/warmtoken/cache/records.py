@@ -129,6 +129,7 @@ class ClientRecord(NamedTuple):
     client_id: str
     environment: str
     token_type: str = "Bearer"
+    extra: str = ""
 
 
 Record = (
@@ -165,7 +166,7 @@ def decode_id_token(plain: bytes) -> IdTokenRecord:
 
 def decode_client(plain: bytes) -> ClientRecord:
     """Return what is known of a client in a record's plaintext, which has been verified."""
-    return ClientRecord(*split_fields(plain)[:4])
+    return ClientRecord(*split_fields(plain)[:5])
 
 
 def decode_refresh_token(plain: bytes) -> RefreshTokenRecord:

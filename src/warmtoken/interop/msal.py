@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from msal import TokenCache as _MsalTokenCache
+from msal import TokenCache as _MsalTokenCache  # pyright: ignore[reportMissingTypeStubs]
 
 import warmtoken
 from warmtoken import _engine
@@ -25,7 +25,7 @@ from warmtoken.cache.entries import Found
 from warmtoken.cache.sealing import RecordType
 from warmtoken.errors import CacheError, ClientError
 from warmtoken.interop.msal_changes import Change, write
-from warmtoken.interop.msal_contents import Contents
+from warmtoken.interop.msal_contents import Contents, KeyMakers
 from warmtoken.interop.msal_memory import Memory
 from warmtoken.interop.msal_queries import Query, Search, query_of
 from warmtoken.interop.msal_reasons import Entry
@@ -42,7 +42,7 @@ _SEPARATOR = "\x1f"
 _ACCESS_TOKEN = "AccessToken"
 
 
-class TokenCache(_MsalTokenCache):
+class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
     """A `token_cache=` for MSAL's applications.
 
     `cache` is where the tokens are; None is the user's own shared cache, as for `warmtoken` applications. Nothing is
@@ -54,7 +54,7 @@ class TokenCache(_MsalTokenCache):
         if cache is not None and not isinstance(cache, warmtoken.TokenCache):
             raise TypeError(f"expected cache to be a warmtoken.TokenCache or None, got {type(cache).__name__}")
         self.shared = warmtoken.TokenCache() if cache is None else cache
-        self.key_makers = _MsalTokenCache().key_makers
+        self.key_makers: KeyMakers = _MsalTokenCache().key_makers  # pyright: ignore[reportUnknownMemberType]
         self._lock = nullcontext()  # MSAL's: it guards nothing here, and must not bar a process that fork made
         self._adding = threading.local()
         self._memory = Memory()
@@ -71,7 +71,7 @@ class TokenCache(_MsalTokenCache):
 
     # --- searching ---
 
-    def search(
+    def search(  # pyright: ignore[reportIncompatibleMethodOverride] # not always a generator, which nobody needs
         self,
         credential_type: str,
         target: Iterable[str] | None = None,
@@ -177,7 +177,7 @@ class TokenCache(_MsalTokenCache):
         changes: list[Change] = []
         self._adding.changes = changes
         try:
-            super().add(event, now)
+            super().add(event, now)  # pyright: ignore[reportUnknownMemberType]
         finally:
             self._adding.changes = None
         try:

@@ -25,7 +25,8 @@ from warmtoken.interop.msal_entries import (
 from warmtoken.interop.msal_reasons import Entry
 from warmtoken.protocol.authority import TENANTLESS, cloud_name
 
-_TOKEN = ("credential_type", "home_account_id", "environment", "client_id", "secret")
+_USER = ("home_account_id", "environment")
+_TOKEN = (*_USER, "credential_type", "client_id", "secret")
 _KNOWN: dict[RecordType, frozenset[str]] = {
     RecordType.ACCESS_TOKEN: frozenset(
         (*_TOKEN, "realm", "target", "cached_at", "expires_on", "refresh_on", "token_type", "key_id", *HASHES)
@@ -33,8 +34,7 @@ _KNOWN: dict[RecordType, frozenset[str]] = {
     RecordType.REFRESH_TOKEN: frozenset((*_TOKEN, "target", "family_id", "last_modification_time", "key_id")),
     RecordType.ID_TOKEN: frozenset((*_TOKEN, "realm")),
     RecordType.ACCOUNT: frozenset(
-        ("home_account_id", "environment", "realm", "local_account_id", "username", "name", "authority_type")
-        + ("account_source",)
+        (*_USER, "realm", "local_account_id", "username", "name", "authority_type", "account_source")
     ),
     RecordType.APP: frozenset(("client_id", "environment", "family_id")),
 }
