@@ -223,10 +223,13 @@ def test_a_search_reads_no_more_than_the_caller_takes(cache: Any, monkeypatch: p
     for number in range(40):
         add(cache, user=f"user{number}")
     read: list[bytes] = []
-    opened = Entries._opened
-    monkeypatch.setattr(
-        Entries, "_opened", lambda self, kind, key, value: read.append(key) or opened(self, kind, key, value)
-    )
+    opened = Entries.opened
+
+    def watched(self: Entries, kind: Any, key: bytes, value: bytes) -> Any:
+        read.append(key)
+        return opened(self, kind, key, value)
+
+    monkeypatch.setattr(Entries, "opened", watched)
     next(cache.search(ACCOUNT, query={"environment": HOST}))
     next(cache.search(AT, query={}))
     assert len(read) == 2
@@ -252,13 +255,13 @@ def test_no_search_that_names_a_place_looks_at_others(
 ) -> None:
     for user in ("alice", "bob", None):
         add(cache, user=user, **({"id_token": "h." + client_info(user) + ".s"} if user else {}))
-    under = Entries.under
+    under = Entries.sealed_under
 
-    def watched(self: Entries, kind: Any, prefix: bytes = b"") -> Any:
+    def watched(self: Entries, kind: Any, prefix: bytes) -> Any:
         assert len(prefix) >= 16, "the whole database was looked at"
         return under(self, kind, prefix)
 
-    monkeypatch.setattr(Entries, "under", watched)
+    monkeypatch.setattr(Entries, "sealed_under", watched)
     target = ["User.Read"] if "realm" in query else None
     found = list(cache.search(kind, target, query))
     assert bool(found) is (query.get("environment") == HOST and "family_id" not in query)
@@ -307,6 +310,30 @@ def test_memory_says_nothing_that_another_has_changed(cache: Any, shared: TokenC
     for entry in list(other.search(AT, query={})):
         other.remove_at(entry)
     assert secrets(cache, ("User.Read",), slot()) == []
+
+
+def test_accounts_that_nobody_has_written_are_not_opened_again(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(10):
+        add(cache, user=f"user{number}")
+
+    def listed() -> set[str]:
+        return {entry["username"].partition("@")[0] for entry in cache.search(ACCOUNT, query={"environment": HOST})}
+
+    assert len(listed()) == 10
+    opened: list[bytes] = []
+    open_one = Entries.opened
+
+    def watched(self: Entries, kind: Any, key: bytes, value: bytes) -> Any:
+        opened.append(key)
+        return open_one(self, kind, key, value)
+
+    monkeypatch.setattr(Entries, "opened", watched)
+    add(cache, user="another")
+    [gone] = cache.search(ACCOUNT, query={"environment": HOST, "home_account_id": "user3.tenant"})
+    cache.remove_account(gone)
+    opened.clear()
+    assert listed() == {"another", *(f"user{number}" for number in range(10) if number != 3)}
+    assert len(opened) == 1
 
 
 # --- what is written ---
@@ -367,8 +394,10 @@ def test_a_token_that_cannot_be_stored_is_logged_and_stays_the_applications(
         [token] = cache.search(AT, query={})
         with pytest.raises(CacheError):
             cache.remove_at(token)
-    # The refresh token in the file is spent: the newer one is written as soon as that can be done.
-    assert secrets(cache, (), {"environment": HOST, "home_account_id": "alice.tenant"}, RT) == ["newer"]
+        with caplog.at_level(logging.CRITICAL, "warmtoken"):
+            add(cache, "newest", refresh_token="newest")
+    # The refresh token in the file is spent: the newest one is written as soon as that can be done.
+    assert secrets(cache, (), {"environment": HOST, "home_account_id": "alice.tenant"}, RT) == ["newest"]
 
 
 def test_a_closed_cache_says_so(cache: Any, shared: TokenCache) -> None:

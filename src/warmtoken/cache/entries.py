@@ -55,14 +55,18 @@ class Entries:
     def at(self, kind: RecordType, key: bytes) -> Any:
         """Return the record at a key, or None."""
         _, value = _engine.read(self._store, KINDS[kind].db, key)
-        return None if value is None else self._opened(kind, key, value)
+        return None if value is None else self.opened(kind, key, value)
 
     def under(self, kind: RecordType, prefix: bytes = b"") -> Iterator[tuple[bytes, Any]]:
         """Yield key and record of all that lie under a prefix, in key order."""
-        for key, value in self._pages(KINDS[kind].db, prefix):
-            record = self._opened(kind, key, value)
+        for key, value in self.sealed_under(kind, prefix):
+            record = self.opened(kind, key, value)
             if record is not None:
                 yield key, record
+
+    def sealed_under(self, kind: RecordType, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and sealed record of all that lie under a prefix, in key order."""
+        return self._pages(KINDS[kind].db, prefix)
 
     def _pages(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         after, size = None, _FIRST_PAGE
@@ -72,7 +76,8 @@ class Entries:
                 return
             after, size = page[-1][0], _PAGE
 
-    def _opened(self, kind: RecordType, key: bytes, value: bytes) -> Record | None:
+    def opened(self, kind: RecordType, key: bytes, value: bytes) -> Any:
+        """Return the record that a sealed one holds, None where it does not verify."""
         plain = self._vault.sealer.unseal(kind, key, value)
         return None if plain is None else KINDS[kind].decode(plain)
 

@@ -11,6 +11,8 @@ from warmtoken.cache.blake2 import blake2b
 
 MAGIC = b"WT"
 HEADER = Struct("<2sBB8sHBxqqq12sI8x")
+_NONCE = slice(40, 52)
+_TAG_SIZE = 16
 
 
 class RecordType(IntEnum):
@@ -44,6 +46,11 @@ def read_header(value: bytes) -> Header:
     """Return the header of a sealed record, which is not verified by this."""
     fields = HEADER.unpack_from(value)
     return Header(fields[6], fields[7], fields[8])
+
+
+def seal_of(value: bytes) -> bytes:
+    """Return nonce and tag of a sealed record: no two writes have the same."""
+    return value[_NONCE] + value[-_TAG_SIZE:]
 
 
 class Sealer(_engine.Unsealer):

@@ -161,7 +161,9 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
             vault.save_unsaved()  # the one in the file may be spent
         txnid = self._memory.begin(vault)
         found: list[Entry] = []
-        for entry in Search(vault).entries(kind, query_of(fields, ())):
+        query = query_of(fields, ())
+        listed = self._memory.accounts if kind is RecordType.ACCOUNT and query.user is None else None
+        for entry in Search(vault).entries(kind, query, listed):
             found.append(entry)
             yield dict(entry)
         self._memory.keep(vault, txnid, asked, found)

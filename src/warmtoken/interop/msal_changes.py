@@ -9,6 +9,7 @@ from warmtoken.cache.entries import Entries
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.vault import NewTokens, Vault
+from warmtoken.errors import CacheError
 from warmtoken.interop.msal_queries import Search
 from warmtoken.interop.msal_reasons import Entry
 from warmtoken.interop.msal_records import (
@@ -32,8 +33,10 @@ class Change(NamedTuple):
 
 
 def write(vault: Vault, changes: list[Change]) -> None:
-    """Write the entries of one token reply, or remove entries; CacheError where that cannot be done."""
-    vault.save_unsaved()
+    """Write the entries of one token reply, or remove entries; CacheError where that cannot be done.
+
+    A refresh token that cannot be written is kept for later, as by `Vault.save`.
+    """
     written = {change.kind: change.entry for change in changes if not change.is_removal}
     if written:
         _save(vault, written)
@@ -54,11 +57,18 @@ def _save(vault: Vault, entries: Mapping[RecordType, Entry]) -> None:
         return  # what no request can ask for
     search = Search(vault)
     owner = owner_of(names, search.authority(names))
-    if names.get("client_id"):
-        vault.save(_new_tokens(entries, owner))
-        return
-    for each in search.owners(names) or [owner]:
-        vault.save(_new_tokens(entries, each))
+    owners = [owner] if names.get("client_id") else search.owners(names) or [owner]
+    _save_all(vault, [_new_tokens(entries, each) for each in owners])
+
+
+def _save_all(vault: Vault, replies: list[NewTokens]) -> None:
+    try:
+        vault.save_unsaved()  # in the order in which they came: the newest refresh token is to stay
+    except CacheError:
+        vault.shared.unsaved += [new for new in replies if new.refresh_token is not None]
+        raise
+    for new in replies:
+        vault.save(new)
 
 
 def _common(entries: Mapping[RecordType, Entry]) -> Entry:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from warmtoken import _engine
 from warmtoken.cache.vault import Vault
+from warmtoken.interop.msal_queries import Opened
 from warmtoken.interop.msal_reasons import Entry
 
 MAX_ENTRIES = 200_000
@@ -25,6 +26,7 @@ class Memory:
     def __init__(self) -> None:
         self._state: _State | None = None
         self._entries = 0
+        self.accounts: Opened = {}  # those listed last: a write of something else leaves most of them as they are
 
     def recall(self, vault: Vault, asked: Hashable) -> list[Entry] | None:
         """Return the entries that were found, None where it is not known."""

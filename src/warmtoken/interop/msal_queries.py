@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from warmtoken.cache.entries import Entries, Found
 from warmtoken.cache.lookup_keys import Owner, Slot
-from warmtoken.cache.sealing import RecordType
+from warmtoken.cache.sealing import RecordType, seal_of
 from warmtoken.cache.vault import Vault
 from warmtoken.interop.msal_reasons import Entry
 from warmtoken.interop.msal_records import authority_name, binding, entry_of, stored_realm
@@ -16,6 +16,9 @@ from warmtoken.protocol.scopes import lookup_scopes
 
 _FAMILY = "1"  # there is no other
 _SLOT_FIELDS = frozenset(("client_id", "environment", "home_account_id", "realm", "key_id", "ext_cache_key"))
+
+
+Opened = dict[bytes, tuple[bytes, Entry]]  # by key: the seal of the record, and its entry
 
 
 class Query(NamedTuple):
@@ -114,22 +117,32 @@ class Search:
 
     # --- entries of any kind ---
 
-    def entries(self, kind: RecordType, query: Query) -> Iterator[Entry]:
-        """Yield all entries of a kind that a query is met by."""
-        is_token = kind is RecordType.ACCESS_TOKEN
+    def entries(self, kind: RecordType, query: Query, opened: Opened | None = None) -> Iterator[Entry]:
+        """Yield all entries of a kind that a query is met by.
+
+        `opened` keeps the entries that come by, and spares opening those again that are still the same in the file.
+        """
+        meets = query.covers if kind is RecordType.ACCESS_TOKEN else query.is_met_by
+        kept: Opened = {} if opened is None else opened
         seen: set[bytes] = set()
         for prefix in self._prefixes(kind, query):
-            for key, record in self._records(kind, prefix):
-                entry = entry_of(kind, record)
-                if key not in seen and (query.covers(entry) if is_token else query.is_met_by(entry)):
+            for key, sealed in self._entries.sealed_under(kind, prefix):
+                entry = None if key in seen else self._opened(kind, key, sealed, kept)
+                if entry is not None and meets(entry):
                     yield entry
                 seen.add(key)
+        for key in kept.keys() - seen:
+            del kept[key]
 
-    def _records(self, kind: RecordType, prefix: bytes) -> Iterator[tuple[bytes, Any]]:
-        if len(prefix) < 32:
-            yield from self._entries.under(kind, prefix)
-        elif (record := self._entries.at(kind, prefix)) is not None:
-            yield prefix, record
+    def _opened(self, kind: RecordType, key: bytes, sealed: bytes, kept: Opened) -> Entry | None:
+        seal, found = seal_of(sealed), kept.get(key)
+        if found is not None and found[0] == seal:
+            return found[1]
+        record = self._entries.opened(kind, key, sealed)
+        if record is None:
+            return None
+        kept[key] = seal, entry_of(kind, record)
+        return kept[key][1]
 
     def _prefixes(self, kind: RecordType, query: Query) -> list[bytes]:
         if query.environment is None:
