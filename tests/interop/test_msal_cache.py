@@ -166,6 +166,9 @@ def test_the_user_of_a_family_is_found_by_each_member(cache: Any) -> None:
     assert secrets(cache, (), owned | {"family_id": "1"}, RT) == ["rt of alice"]
     assert secrets(cache, (), owned | {"client_id": CLIENT}, RT) == ["rt of alice"]
     assert secrets(cache, (), owned | {"client_id": "another"}, RT) == []
+    [account] = cache.search(ACCOUNT, query={})
+    cache.remove_account(account)
+    assert list(cache.search(ACCOUNT, query={})) == []
     assert cache._get_app_metadata(HOST, CLIENT)["family_id"] == "1"
     assert cache._get_app_metadata(HOST, "another", {}) == {}
 
@@ -176,7 +179,7 @@ def test_who_names_no_client_finds_the_entries_of_all(cache: Any) -> None:
     owned = {"environment": HOST, "home_account_id": "alice.tenant"}
     for kind in (AT, RT):
         assert {entry["client_id"] for entry in cache.search(kind, query=owned)} == {CLIENT, "another"}
-    [account, *_] = cache.search(ACCOUNT, query=owned)
+    [account] = cache.search(ACCOUNT, query=owned)
     cache.remove_account(account)
     assert list(cache.search(ACCOUNT, query=owned)) == []
 

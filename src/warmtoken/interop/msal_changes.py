@@ -10,7 +10,7 @@ from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.vault import NewTokens, Vault
 from warmtoken.errors import CacheError
-from warmtoken.interop.msal_queries import Search
+from warmtoken.interop.msal_queries import FAMILY, Search
 from warmtoken.interop.msal_reasons import Entry
 from warmtoken.interop.msal_records import (
     access_token_record,
@@ -98,7 +98,8 @@ def _keys(vault: Vault, kind: RecordType, entry: Mapping[str, Any]) -> list[byte
     keys, search = vault.keys, Search(vault)
     if kind is RecordType.ACCOUNT:
         realm = account_record(entry).realm
-        return [keys.account_in(owner, realm) for owner in search.owners(entry)]
+        owners = search.owners(entry)
+        return list(dict.fromkeys(keys.account_in(owner, realm, family) for owner in owners for family in ("", FAMILY)))
     authority = search.authority(entry)
     owner = owner_of(entry, authority)
     if kind is RecordType.ACCESS_TOKEN:

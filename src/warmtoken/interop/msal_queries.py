@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from warmtoken.cache.entries import Entries, Found
@@ -14,7 +14,7 @@ from warmtoken.interop.msal_records import authority_name, binding, entry_of, st
 from warmtoken.protocol.authority import cloud_name
 from warmtoken.protocol.scopes import lookup_scopes
 
-_FAMILY = "1"  # there is no other
+FAMILY = "1"  # there is no other
 _SLOT_FIELDS = frozenset(("client_id", "environment", "home_account_id", "realm", "key_id", "ext_cache_key"))
 
 
@@ -75,6 +75,16 @@ def _has(entry: Entry, name: str, value: Any) -> bool:
     return name in _WITHOUT_CASE and found.lower() == value.lower()
 
 
+def _is_first(kind: RecordType, entry: Entry, seen: set[Hashable]) -> bool:
+    # An account lies with each client that has tokens of it, and with their family; MSAL has it once.
+    if kind is not RecordType.ACCOUNT:
+        return True
+    account = entry["home_account_id"], entry["environment"], entry["realm"]
+    is_first = account not in seen
+    seen.add(account)
+    return is_first
+
+
 _WITHOUT_CASE = frozenset(("client_id", "environment", "home_account_id", "token_type"))
 
 
@@ -124,13 +134,13 @@ class Search:
         """
         meets = query.covers if kind is RecordType.ACCESS_TOKEN else query.is_met_by
         kept: Opened = {} if opened is None else opened
-        seen: set[bytes] = set()
+        seen: set[Hashable] = set()
         for prefix in self._prefixes(kind, query):
             for key, sealed in self._entries.sealed_under(kind, prefix):
                 entry = None if key in seen else self._opened(kind, key, sealed, kept)
-                if entry is not None and meets(entry):
-                    yield entry
                 seen.add(key)
+                if entry is not None and meets(entry) and _is_first(kind, entry, seen):
+                    yield entry
         for key in kept.keys() - seen:
             del kept[key]
 
@@ -173,7 +183,7 @@ class Search:
         family = query.fields.get("family_id")
         if family:
             return list(dict.fromkeys(keys.refresh_token(owner, family) for owner in owners))
-        return [prefix for owner in owners for prefix in (keys.partition(owner), keys.refresh_token(owner, _FAMILY))]
+        return [prefix for owner in owners for prefix in (keys.partition(owner), keys.refresh_token(owner, FAMILY))]
 
     def _owners_with_types(self, query: Query) -> dict[Owner, list[str]]:
         """Return whose entries a query with a host may be about, and the types of access token that they have had."""
