@@ -83,8 +83,10 @@ def _records(vault: Vault, kind: RecordType, prefix: bytes) -> Iterator[Any]:
         after = page[-1][0]
 
 
-def write_all(vault: Vault, writes: list[Write], resolve: Resolve) -> list[Write]:
-    """Write all records in one transaction, and return those that gave way to what is there.
+def write_all(
+    vault: Vault, writes: list[Write], resolve: Resolve, beside: Callable[[], list[Operation]] = list
+) -> list[Write]:
+    """Write all records, and what `beside` returns, in one transaction; return those that gave way to what is there.
 
     `resolve` is given each of them and the other record that is there under its key, None if there is none, and returns
     what to write: nothing, this one, or others. It is asked anew where another process wrote one of the records
@@ -92,7 +94,7 @@ def write_all(vault: Vault, writes: list[Write], resolve: Resolve) -> list[Write
     """
     while True:
         plans = [_plan(vault, write, resolve) for write in writes]
-        if not any(plan.writes for plan in plans) or vault.write(lambda: _operations(vault, plans)):  # noqa: B023
+        if not any(plan.writes for plan in plans) or vault.write(lambda: _operations(vault, plans) + beside()):  # noqa: B023
             return [write for write, plan in zip(writes, plans, strict=True) if not (plan.writes or plan.is_there)]
 
 

@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
+from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.kept_tokens import MAX_KEPT, kept_beside
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.records import (
     AccessTokenRecord,
     AccountRecord,
     AppRecord,
+    ClientRecord,
     IdTokenRecord,
     Record,
     RefreshTokenRecord,
@@ -40,7 +42,7 @@ def import_into(vault: Vault, data: str | bytes, now: float) -> ImportReport:
     """
     document = parse_document(data)
     batch = _Batch(vault, read_document(document, now))
-    left = write_all(vault, batch.writes(document.unknown), batch.resolve)
+    left = write_all(vault, batch.writes(document.unknown), batch.resolve, batch.clients)
     entries = {section: len(document.sections[section]) for section in SECTIONS}
     return batch.report(left, entries, len(document.unknown))
 
@@ -183,6 +185,11 @@ class _Batch:
         placed = [placed.write for placed in reversed(self._placed.values())]
         return placed + [Write(RecordType.SECTION, self._keys.section(found.name), found) for found in sections]
 
+    def clients(self) -> list[Operation]:
+        """Return what to write so that the clients of the tokens are known."""
+        found = {(placed.owner._replace(home_account_id=None), *_seen(placed.write)) for placed in self._placed.values()}
+        return [operation for client in sorted(found) for operation in self._vault.clients.note(*client)]
+
     def resolve(self, write: Write, there: Record | None) -> list[Write]:
         """Return what to write where another record is there already."""
         if there is None:
@@ -213,6 +220,13 @@ class _Batch:
         lost = Counter(entry.section for entry in skipped)
         imported = {section: entries[section] - lost[section] for section in SECTIONS}
         return ImportReport(imported, tuple(skipped), len(self._kept), unknown)
+
+
+def _seen(write: Write) -> tuple[str, str]:
+    # Under which host, and with which type of token.
+    record = write.record
+    assert not isinstance(record, NoteRecord | ClientRecord)
+    return record.environment, record.token_type if isinstance(record, AccessTokenRecord) else "Bearer"
 
 
 def _same_secret(record: Record, other: Record) -> bool:

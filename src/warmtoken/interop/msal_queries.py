@@ -183,7 +183,17 @@ class Search:
         family = query.fields.get("family_id")
         if family:
             return list(dict.fromkeys(keys.refresh_token(owner, family) for owner in owners))
-        return [prefix for owner in owners for prefix in (keys.partition(owner), keys.refresh_token(owner, FAMILY))]
+        if query.client_id is None:  # a sign-out: all go, also what no plain request is served from
+            return [prefix for owner in owners for prefix in (keys.partition(owner), keys.refresh_token(owner, FAMILY))]
+        return [
+            prefix
+            for owner in owners
+            for prefix in (
+                keys.refresh_token(owner),
+                keys.kept_refresh_tokens(owner),
+                keys.refresh_token(owner, FAMILY),
+            )
+        ]
 
     def _owners_with_types(self, query: Query) -> dict[Owner, list[str]]:
         """Return whose entries a query with a host may be about, and the types of access token that they have had."""
