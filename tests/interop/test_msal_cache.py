@@ -50,7 +50,7 @@ def add(
 ) -> None:
     """Do what MSAL does after a token request; `user` None is the client itself."""
     identity = {"oid": user, "sub": user, "preferred_username": f"{user}@contoso.example"}
-    of_user = {"refresh_token": f"rt of {user}", "id_token_claims": identity, "client_info": client_info(user)}
+    of_user = {"refresh_token": f"rt-of-{user}", "id_token_claims": identity, "client_info": client_info(user)}
     reply = {
         "access_token": secret,
         "token_type": "Bearer",
@@ -163,8 +163,8 @@ def test_all_types_of_token_are_found(cache: Any) -> None:
 def test_the_user_of_a_family_is_found_by_each_member(cache: Any) -> None:
     add(cache, foci="1")
     owned = {"environment": HOST, "home_account_id": "alice.tenant"}
-    assert secrets(cache, (), owned | {"family_id": "1"}, RT) == ["rt of alice"]
-    assert secrets(cache, (), owned | {"client_id": CLIENT}, RT) == ["rt of alice"]
+    assert secrets(cache, (), owned | {"family_id": "1"}, RT) == ["rt-of-alice"]
+    assert secrets(cache, (), owned | {"client_id": CLIENT}, RT) == ["rt-of-alice"]
     assert secrets(cache, (), owned | {"client_id": "another"}, RT) == []
     [account] = cache.search(ACCOUNT, query={})
     cache.remove_account(account)
@@ -438,11 +438,29 @@ def test_what_is_serialized_msal_reads_and_the_other_way_round(cache: Any, tmp_p
         assert json.loads(copy.serialize()) == json.loads(own.serialize())
 
 
-def test_deserializing_takes_nothing_away(cache: Any) -> None:
+def test_deserializing_is_one_transaction_and_takes_nothing_away(cache: Any, shared: TokenCache) -> None:
     add(cache)
     for state in ("", None, "{}", '{"AccessToken": {}}'):
         cache.deserialize(state)
     assert secrets(cache, ("User.Read",), slot()) == ["at"]
+    own = msal.SerializableTokenCache()
+    for user in ("bob", "carol"):
+        add(own, user=user, client_id="another")
+    before = shared.vault().newest
+    cache.deserialize(own.serialize())
+    assert shared.vault().newest == before + 1
+    assert len(list(cache.search(ACCOUNT, query={"environment": HOST}))) == 3
+    owned = {"environment": HOST, "home_account_id": "bob.tenant"}
+    assert [entry["client_id"] for entry in cache.search(RT, query=owned)] == ["another"]
+
+
+@pytest.mark.parametrize("state", ["not JSON", "[]", '"text"', '{"AccessToken": []}'])
+def test_what_is_no_cache_is_refused_whole(cache: Any, state: str) -> None:
+    add(cache)
+    before = cache.serialize()
+    with pytest.raises((ValueError, ClientError)):
+        cache.deserialize(state)
+    assert cache.serialize() == before
 
 
 def test_what_is_not_known_is_serialized_again(cache: Any) -> None:

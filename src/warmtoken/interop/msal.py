@@ -25,7 +25,7 @@ from warmtoken.cache.entries import Found
 from warmtoken.cache.sealing import RecordType
 from warmtoken.errors import CacheError, ClientError
 from warmtoken.interop.msal_changes import Change, write
-from warmtoken.interop.msal_contents import Contents, KeyMakers
+from warmtoken.interop.msal_contents import Contents, KeyMakers, Section, take_in, unknown_sections
 from warmtoken.interop.msal_memory import Memory
 from warmtoken.interop.msal_queries import Query, Search, query_of
 from warmtoken.interop.msal_reasons import Entry
@@ -229,21 +229,23 @@ class SerializableTokenCache(TokenCache):
 
     def __init__(self, cache: warmtoken.TokenCache | None = None) -> None:
         super().__init__(cache)
-        self._strange: dict[str, Any] = {}
+        self._strange: dict[str, Section] = {}  # by section and key
 
     def serialize(self) -> str:
         """Return all that is in the cache as MSAL Python's JSON."""
         self.has_state_changed = False
-        strange = dict(self._strange)
-        known = {section: {**entries, **strange.pop(section, {})} for section, entries in self._cache.items()}
-        return json.dumps({**known, **strange}, indent=4)
+        contents = unknown_sections(self._open()) | self._strange | dict(self._cache)
+        known = {name: {**found, **self._strange.get(name, {})} for name, found in contents.items() if name in KIND_OF}
+        return json.dumps(contents | known, indent=4)
 
     def deserialize(self, state: str | None) -> None:
-        """Take in what `serialize` of any MSAL cache returned; what is in the shared cache already stays there."""
-        for section, entries in json.loads(state).items() if state else ():
-            strange = self._cache.take_in(section, entries) if section in KIND_OF else entries
-            if strange:
-                self._strange[section] = strange
+        """Take in what `serialize` of any MSAL cache returned, in one transaction.
+
+        What is in the shared cache already stays there where it is newer. Entries that cannot be used are in what
+        this object serializes again. Raises ValueError and ClientError for a text that is no MSAL cache.
+        """
+        if state:
+            self._strange = take_in(self._open(), state)
         self.has_state_changed = False
 
 

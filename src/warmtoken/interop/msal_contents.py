@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
+from warmtoken.cache.entries import Entries
+from warmtoken.cache.sealing import RecordType
 from warmtoken.interop.msal_changes import Change, write
+from warmtoken.interop.msal_document import NOTES
+from warmtoken.interop.msal_import import import_into
 from warmtoken.interop.msal_queries import Search, query_of
 from warmtoken.interop.msal_reasons import Entry
 from warmtoken.interop.msal_records import KIND_OF
@@ -15,6 +21,8 @@ if TYPE_CHECKING:
 
 KeyMakers = Mapping[str, Callable[..., str]]
 Section = dict[str, Any]
+
+_NOT_STRANGE = ("expired", "duplicate", "older_than_cached", "too_many")
 
 
 class Contents(MutableMapping[str, Section]):
@@ -40,25 +48,38 @@ class Contents(MutableMapping[str, Section]):
         return sum(1 for _ in self)
 
     def __setitem__(self, section: str, entries: Section) -> None:
-        for entry in list(self._entries(section)):
-            if self._key_makers[section](**entry) not in entries:
-                write(self._vault, [Change(KIND_OF[section], entry, is_removal=True)])
-        self.take_in(section, entries)
+        kind, key_of = KIND_OF[section], self._key_makers[section]
+        for entry in [entry for entry in self._entries(section) if key_of(**entry) not in entries]:
+            write(self._vault, [Change(kind, entry, is_removal=True)])
+        for entry in entries.values():
+            write(self._vault, [Change(kind, entry)])
 
     def __delitem__(self, section: str) -> None:
         self[section] = {}
-
-    def take_in(self, section: str, entries: Mapping[str, Any]) -> Section:
-        """Write the entries of a section, and return those that are none, by their keys."""
-        strange = {key: entry for key, entry in entries.items() if not _is_entry(entry)}
-        for key, entry in entries.items():
-            if key not in strange:
-                write(self._vault, [Change(KIND_OF[section], cast("Entry", entry))])
-        return strange
 
     def _entries(self, section: str) -> Iterator[Entry]:
         return Search(self._vault).entries(KIND_OF[section], query_of(None, ()))
 
 
-def _is_entry(entry: object) -> bool:
-    return isinstance(entry, dict) and "environment" in entry
+def take_in(vault: Vault, state: str) -> dict[str, Section]:
+    """Import the text that MSAL Python's `serialize` returned, in one transaction, and return entries that are none.
+
+    They are returned by section and key. Raises ValueError for a text that is no JSON object.
+    """
+    sections: object = json.loads(state)
+    if not isinstance(sections, dict):
+        raise ValueError(f"expected the JSON object of an MSAL cache, got {type(sections).__name__}")
+    document = {**dict.fromkeys(KIND_OF, {}), **cast("Section", sections)}
+    report = import_into(vault, json.dumps(document), time.time())
+    strange: dict[str, Section] = {}
+    for skipped in report.skipped:
+        if skipped.reason not in _NOT_STRANGE:
+            key, entry = list(document[skipped.section].items())[skipped.position]
+            strange.setdefault(skipped.section, {})[key] = entry
+    return strange
+
+
+def unknown_sections(vault: Vault) -> Section:
+    """Return what imports brought of sections that are not known."""
+    found = Entries(vault).under(RecordType.NOTE, vault.keys.notes(NOTES))
+    return {note.name: json.loads(note.text) for _, note in found}
