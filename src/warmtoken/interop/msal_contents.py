@@ -69,13 +69,16 @@ def take_in(vault: Vault, state: str) -> dict[str, Section]:
     sections: object = json.loads(state)
     if not isinstance(sections, dict):
         raise ValueError(f"expected the JSON object of an MSAL cache, got {type(sections).__name__}")
-    document = {**dict.fromkeys(KIND_OF, {}), **cast("Section", sections)}
+    empty: Section = {section: {} for section in KIND_OF}
+    document = empty | cast("Section", sections)
     report = import_into(vault, json.dumps(document), time.time())
     strange: dict[str, Section] = {}
     for skipped in report.skipped:
-        if skipped.reason not in _NOT_STRANGE:
-            key, entry = list(document[skipped.section].items())[skipped.position]
-            strange.setdefault(skipped.section, {})[key] = entry
+        entries: Section = document[skipped.section]
+        # Further ones stand in a section of the same name but for its case, which is unknown to MSAL Python.
+        if skipped.reason not in _NOT_STRANGE and skipped.position < len(entries):
+            key = list(entries)[skipped.position]
+            strange.setdefault(skipped.section, {})[key] = entries[key]
     return strange
 
 

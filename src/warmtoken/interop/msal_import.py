@@ -187,7 +187,9 @@ class _Batch:
 
     def clients(self) -> list[Operation]:
         """Return what to write so that the clients of the tokens are known."""
-        found = {(placed.owner._replace(home_account_id=None), *_seen(placed.write)) for placed in self._placed.values()}
+        found = {
+            (placed.owner._replace(home_account_id=None), *_seen(placed.write)) for placed in self._placed.values()
+        }
         return [operation for client in sorted(found) for operation in self._vault.clients.note(*client)]
 
     def resolve(self, write: Write, there: Record | None) -> list[Write]:
