@@ -12,11 +12,14 @@ from typing import Any
 
 import msal
 import pytest
+from support.msal_apps import segment
 
 from warmtoken import CacheError, ClientError, TokenCache
 from warmtoken.cache.entries import Entries
+from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.interop import msal as interop
 from warmtoken.interop.msal_queries import Search
+from warmtoken.protocol.authority import parse_authority, request_authority
 
 HOST = "login.microsoftonline.com"
 CLIENT = "client"
@@ -70,8 +73,6 @@ def add(
 
 
 def client_info(user: str | None) -> str:
-    from support.msal_apps import segment
-
     return segment({"uid": user, "utid": "tenant"})
 
 
@@ -194,6 +195,46 @@ def test_ad_fs_and_a_managed_identity_come_back_as_they_were(cache: Any) -> None
     found = slot(None, client_id=None, environment="localhost", realm="managed_identity")
     [entry] = cache.search(AT, ["R"], found)
     assert (entry["client_id"], entry["home_account_id"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "realm"),
+    [
+        ("https://fs.contoso.example/adfs", "fs.contoso.example", "adfs"),
+        ("https://login.microsoftonline.us/common", "login.usgovcloudapi.net", "common"),
+        ("https://login.microsoftonline.com/t1", "login.windows.net", "T1"),
+    ],
+)
+def test_a_token_lies_where_our_applications_look_for_it(
+    cache: Any, shared: TokenCache, url: str, host: str, realm: str
+) -> None:
+    authority = request_authority(parse_authority(url), "alice.tenant", None)
+    place = Slot(Owner(authority.cache_name, CLIENT, "alice.tenant"), authority.tenant)
+    add(cache, host=host, realm=realm)
+    found = shared.vault().find_access_token(place, ("user.read",), 0)
+    assert found is not None
+    assert (found.secret, found.local_account_id) == ("at", "alice")
+    assert secrets(cache, ("User.Read",), slot(environment=host, realm=realm)) == ["at"]
+
+
+@pytest.mark.parametrize("host", ["contoso.b2clogin.com", "contoso.ciamlogin.com", "idp.example.test"])
+def test_what_was_serialized_elsewhere_is_found_at_any_provider(cache: Any, host: str) -> None:
+    own = msal.SerializableTokenCache()
+    claims = {"iss": f"https://{host}/tenant/v2.0/", "sub": "alice", "tid": "tenant", "tfp": "b2c_1_flow"}
+    add(own, host=host, id_token=f"h.{segment(claims)}.s")
+    cache.deserialize(own.serialize())
+    assert secrets(cache, ("User.Read",), slot(environment=host)) == ["at"]
+    assert secrets(cache, ("User.Read",), slot(environment=host, realm="elsewhere")) == []
+    query = {"environment": host, "home_account_id": "alice.tenant"}
+    assert secrets(cache, (), query | {"client_id": CLIENT}, RT) == ["rt-of-alice"]
+    for kind in (RT, ACCOUNT, ID):
+        assert len(list(cache.search(kind, query=query))) == 1
+    for kind, remove in (
+        (RT, cache.remove_rt), (AT, cache.remove_at), (ID, cache.remove_idt), (ACCOUNT, cache.remove_account),
+    ):  # fmt: skip
+        for entry in list(cache.search(kind, query=query)):
+            remove(entry)
+        assert list(cache.search(kind, query=query)) == []
 
 
 def test_find_warns_as_msals_does(cache: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 from warmtoken.cache.entries import Entries
@@ -18,6 +19,7 @@ from warmtoken.interop.msal_records import (
     app_record,
     id_token_record,
     owner_of,
+    realms_of,
     refresh_token_record,
     slot_of,
 )
@@ -96,17 +98,18 @@ def _new_tokens(entries: Mapping[RecordType, Entry], owner: Owner) -> NewTokens:
 
 def _keys(vault: Vault, kind: RecordType, entry: Mapping[str, Any]) -> list[bytes]:
     keys, search = vault.keys, Search(vault)
+    names = [str(entry.get(name) or "") for name in ("environment", "realm", "home_account_id")]
+    realms = realms_of(*names)
     if kind is RecordType.ACCOUNT:
-        realm = account_record(entry).realm
-        owners = search.owners(entry)
-        return list(dict.fromkeys(keys.account_in(owner, realm, family) for owner in owners for family in ("", FAMILY)))
+        places = product(search.owners(entry), realms, ("", FAMILY))
+        return list(dict.fromkeys(keys.account_in(*place) for place in places))
     authority = search.authority(entry)
     owner = owner_of(entry, authority)
     if kind is RecordType.ACCESS_TOKEN:
-        scopes = lookup_scopes(str(entry.get("target") or "").split())
-        return [keys.access_token(slot_of(entry, authority), scopes)]
+        scopes, slot = lookup_scopes(str(entry.get("target") or "").split()), slot_of(entry, authority)
+        return [keys.access_token(slot._replace(realm=realm), scopes) for realm in realms]
     if kind is RecordType.ID_TOKEN:
-        return [keys.id_token(owner, id_token_record(entry).realm)]
+        return [keys.id_token(owner, realm) for realm in realms]
     if kind is RecordType.REFRESH_TOKEN:
         return search.refresh_tokens(entry, owner)
     return [keys.app(owner)]

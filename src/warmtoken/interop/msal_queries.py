@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any, NamedTuple
 
 from warmtoken.cache.entries import Entries, Found
@@ -10,7 +11,7 @@ from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.sealing import RecordType, seal_of
 from warmtoken.cache.vault import Vault
 from warmtoken.interop.msal_reasons import Entry
-from warmtoken.interop.msal_records import authority_name, binding, entry_of, stored_realm
+from warmtoken.interop.msal_records import authority_name, binding, entry_of, realms_of, stored_realm
 from warmtoken.protocol.authority import cloud_name
 from warmtoken.protocol.scopes import lookup_scopes
 
@@ -119,10 +120,10 @@ class Search:
                     yield entry
 
     def _slots(self, query: Query) -> Iterator[Slot]:
-        realm = stored_realm(query.environment or "", query.fields.get("realm") or "", query.user or "")
+        realms = realms_of(query.environment or "", query.fields.get("realm") or "", query.user or "")
         key_id, bound = query.fields.get("key_id") or "", binding(query.fields)
         for owner, token_types in self._owners_with_types(query).items():
-            for token_type in token_types:
+            for token_type, realm in product(token_types, realms):
                 yield Slot(owner, realm, token_type, key_id, bound)
 
     # --- entries of any kind ---

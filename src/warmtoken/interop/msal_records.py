@@ -23,7 +23,7 @@ from warmtoken.interop.msal_entries import (
     to_json,
 )
 from warmtoken.interop.msal_reasons import Entry
-from warmtoken.protocol.authority import TENANTLESS, cloud_name
+from warmtoken.protocol.authority import CIAM_SUFFIX, TENANTLESS, cloud_name
 
 _USER = ("home_account_id", "environment")
 _TOKEN = (*_USER, "credential_type", "client_id", "secret")
@@ -46,11 +46,14 @@ _BINDINGS = frozenset((*HASHES, COMPONENTS, ASSERTION))
 def authority_name(environment: str, realm: str) -> str:
     """Return what the cache calls the authority at a host, as far as MSAL's entries tell.
 
-    One name for all hosts of an Entra cloud; AD FS is told by its realm; else an issuer at the root of its host.
+    One name for all hosts of an Entra cloud; AD FS is told by its realm; Entra External ID has the host; else it is an
+    issuer at the root of its host.
     """
     cloud = cloud_name(environment)
     if cloud is not None:
         return cloud
+    if environment.endswith(CIAM_SUFFIX):
+        return environment
     return f"https://{environment}/adfs" if realm.lower() == "adfs" else f"https://{environment}"
 
 
@@ -63,6 +66,13 @@ def stored_realm(environment: str, realm: str, home_account_id: str) -> str:
         return "" if realm.lower() == "adfs" else realm
     _, dot, home_tenant = home_account_id.rpartition(".")
     return home_tenant if realm.lower() in TENANTLESS and dot else realm
+
+
+def realms_of(environment: str, realm: str, home_account_id: str) -> list[str]:
+    """Return the realms under which the store may have what MSAL has under one, that of `stored_realm` first."""
+    first = stored_realm(environment, realm, home_account_id)
+    # An import puts what it takes for tokens of an issuer without tenants into no realm.
+    return [first] if cloud_name(environment) is not None else list(dict.fromkeys((first, "")))
 
 
 def binding(fields: Mapping[str, Any]) -> str:
