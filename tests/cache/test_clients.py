@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from isolated.support import new_tokens, open_vault, slot_of
+from isolated.support import FAR, new_tokens, open_vault, slot_of
 
+from warmtoken import _engine
 from warmtoken.cache.records import ClientRecord
+from warmtoken.cache.sealing import read_header
 from warmtoken.cache.vault import NewTokens, Vault
 
 
@@ -59,6 +61,13 @@ def test_a_client_whose_tokens_could_not_be_written_is_not_known(vault: Vault, m
     assert vault.clients.under(host) == []
     saved(vault, "alice", "cli")
     assert len(vault.clients.under(host)) == 1
+
+
+def test_it_is_known_for_ever(vault: Vault) -> None:
+    """Notes that have ended may be deleted."""
+    saved(vault, "alice", "cli")
+    [(_, value)] = _engine.scan(vault.shared.store, _engine.NOTE, b"")
+    assert read_header(value).expires_ms > 1000 * FAR
 
 
 def test_another_process_knows_it_too(vault: Vault, directory: Path) -> None:

@@ -18,6 +18,7 @@ from warmtoken import CacheError, ClientError, TokenCache
 from warmtoken.cache.entries import Entries
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.interop import msal as interop
+from warmtoken.interop import msal_memory
 from warmtoken.interop.msal_queries import Search
 from warmtoken.protocol.authority import parse_authority, request_authority
 
@@ -132,6 +133,7 @@ def test_the_token_that_expires_last_comes_first_and_the_others_follow(cache: An
     add(cache, "late", ("a", "c"), expires_in=2000)
     for _ in range(2):
         assert secrets(cache, ("a",), slot()) == ["late", "early"]
+        assert secrets(cache, ("a",), slot(secret="early")) == ["early"]
 
 
 def test_tokens_that_expired_are_left_out_but_for_the_best(cache: Any) -> None:
@@ -172,6 +174,30 @@ def test_the_user_of_a_family_is_found_by_each_member(cache: Any) -> None:
     assert list(cache.search(ACCOUNT, query={})) == []
     assert cache._get_app_metadata(HOST, CLIENT)["family_id"] == "1"
     assert cache._get_app_metadata(HOST, "another", {}) == {}
+
+
+def test_a_bound_refresh_token_serves_no_client_and_goes_with_its_user(cache: Any, shared: TokenCache) -> None:
+    add(cache)
+    [entry] = cache.search(RT, query={})
+    shared.import_msal(json.dumps({RT: {"": entry | {"secret": "bound", "user_assertion_hash": "h"}}}))
+    owned = {"environment": HOST, "home_account_id": "alice.tenant"}
+    assert secrets(cache, (), owned | {"client_id": CLIENT}, RT) == ["rt-of-alice"]
+    assert sorted(secrets(cache, (), owned, RT)) == ["bound", "rt-of-alice"]
+
+
+def test_refresh_tokens_that_an_import_kept_are_tried_too_and_removed_by_themselves(
+    cache: Any, shared: TokenCache
+) -> None:
+    add(cache)
+    [entry] = cache.search(RT, query={})
+    older = entry | {"secret": "older", "last_modification_time": "1"}
+    shared.import_msal(json.dumps({RT: {"": older}}))
+    query = {"environment": HOST, "home_account_id": "alice.tenant", "client_id": CLIENT}
+    assert sorted(secrets(cache, (), query, RT)) == ["older", "rt-of-alice"]
+    cache.remove_rt(entry)
+    assert secrets(cache, (), query, RT) == ["older"]
+    cache.remove_rt(older)
+    assert secrets(cache, (), query, RT) == []
 
 
 def test_who_names_no_client_finds_the_entries_of_all(cache: Any) -> None:
@@ -342,6 +368,20 @@ def test_what_is_in_memory_cannot_be_changed_through_an_entry(cache: Any) -> Non
             assert entry.pop("home_account_id") == "alice.tenant"
 
 
+def test_a_search_in_a_state_that_cannot_be_told_is_not_kept(cache: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that died may have left a transaction that readers do not see yet."""
+    add(cache)
+    with monkeypatch.context() as patched:
+        patched.setattr(msal_memory._engine, "read", lambda *_: (0, None))
+        for _ in range(2):
+            assert len(list(cache.search(ACCOUNT, query={"environment": HOST}))) == 1
+    assert cache._memory.recall(shared_vault(cache), (ACCOUNT, ("environment", HOST))) is None
+
+
+def shared_vault(cache: Any) -> Any:
+    return cache.shared.vault()
+
+
 def test_memory_says_nothing_that_another_has_changed(cache: Any, shared: TokenCache) -> None:
     other = interop.TokenCache(shared)
     for number in range(3):
@@ -378,6 +418,8 @@ def test_accounts_that_nobody_has_written_are_not_opened_again(cache: Any, monke
     opened.clear()
     assert listed() == {"another", *(f"user{number}" for number in range(10) if number != 3)}
     assert len(opened) == 1
+    add(cache, user="user5", id_token_claims={"oid": "user5", "sub": "user5", "preferred_username": "renamed@x"})
+    assert listed() >= {"another", "renamed"}
 
 
 # --- what is written ---
