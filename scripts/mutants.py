@@ -101,6 +101,24 @@ MUTANTS = {
         "slot = context.slot(user or None, issuing)",
         "tests/flows/test_silent.py tests/flows/test_client_credentials.py",
     ),
+    "what MSAL found in memory holds for one transaction": Mutant(
+        "src/warmtoken/interop/msal_memory.py",
+        " or state.txnid != vault.newest:",
+        ":",
+        "tests/interop/test_msal_cache.py",
+    ),
+    "a bound token serves no request of MSAL that does not name what binds it": Mutant(
+        "src/warmtoken/interop/msal_queries.py",
+        'if "ext_cache_key" in entry and "ext_cache_key" not in self.fields:',
+        "if False:",
+        "tests/interop/test_msal_cache.py",
+    ),
+    "the realm common of MSAL is the user's home tenant": Mutant(
+        "src/warmtoken/interop/msal_records.py",
+        "return home_tenant if realm.lower() in TENANTLESS and dot else realm",
+        "return realm",
+        "tests/interop/test_msal_applications.py",
+    ),
     "a token that an API refused is not served": Mutant(
         "src/warmtoken/flows/search.py",
         "if found is None or self.request.refuses(found.secret):",

@@ -17,7 +17,7 @@ def main(program: str) -> None:
     entra = Entra(time.time())
 
     def send(_: HTTPAdapter, request: requests.PreparedRequest, **__: Any) -> requests.Response:
-        url = str(request.url).partition("?")[0]
+        url = str(request.url)
         found = entra.get(url) if request.method == "GET" else entra.post(url, dict(parse_qsl(str(request.body))))
         response = requests.Response()
         response.status_code, response._content = found.status_code, found.text.encode()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from isolated.msal_events import CLIENT, HOST, TENANT, signed_in
-from isolated.support import KEY, finish, start
+from isolated.support import KEY, finish, run, start
 
 from warmtoken import TokenCache
 from warmtoken.interop import msal as interop
@@ -65,3 +66,27 @@ def test_a_kill_leaves_all_of_a_reply_or_nothing(cache: Any, directory: Path, se
     assert complete <= users["AccessToken"] <= complete | {f"user{begun}"}
     cache.add(signed_in("next"))
     assert token_of(cache, "next") == ["at of next"]
+
+
+def test_a_forked_child_goes_on_with_the_cache(directory: Path) -> None:
+    assert run("msal_fork.py", directory) == "done\n"
+
+
+def test_threads_add_and_search_at_the_same_time(cache: Any) -> None:
+    wrong: list[str] = []
+
+    def use(name: str) -> None:
+        for number in range(10):
+            user = f"{name}-{number}"
+            cache.add(signed_in(user))
+            found = token_of(cache, user), len(list(cache.search("Account", query={"environment": HOST}))) > number
+            if found != ([f"at of {user}"], True):
+                wrong.append(user)
+
+    threads = [threading.Thread(target=use, args=(f"thread{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert len(list(cache.search("Account", query={"environment": HOST}))) == 40

@@ -58,6 +58,7 @@ class Entra:
     # --- for MSAL ---
 
     def get(self, url: str, **_: Any) -> Response:
+        url = url.partition("?")[0]
         if url.endswith("/discovery/instance"):
             group = {"preferred_network": HOSTS[0], "preferred_cache": HOSTS[1], "aliases": HOSTS}
             return Response(200, {"metadata": [group]})
