@@ -106,6 +106,21 @@ def test_a_token_serves_each_part_of_its_scopes_and_no_others(cache: Any) -> Non
             assert secrets(cache, scopes, slot()) == []
 
 
+def test_no_name_of_a_user_is_taken_for_the_client_itself(cache: Any) -> None:
+    add(cache, "own", user=None)
+    assert secrets(cache, ("User.Read",), slot(None)) == ["own"]
+    for user in ("None", "", "None'), ('key_id', 'k"):
+        assert secrets(cache, ("User.Read",), slot() | {"home_account_id": user}) == (["own"] if not user else [])
+    add(cache, "bound", data={"key_id": "k"})
+    assert secrets(cache, ("User.Read",), slot(key_id="k")) == ["bound"]
+    assert secrets(cache, ("User.Read",), slot() | {"home_account_id": "alice.tenant'), ('key_id', 'k"}) == []
+
+
+def test_a_type_that_is_not_known_has_no_entries(cache: Any) -> None:
+    add(cache, data={"fmi_path": "p"})
+    assert list(cache.search("atext")) == []
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -38,8 +38,9 @@ __all__ = ["SerializableTokenCache", "TokenCache"]
 
 _MARGIN = 300.0  # seconds before its expiry from which on MSAL uses no token
 _ENTRY_WEIGHT = 2048  # bytes, roughly, of an entry beside its token
-_SEPARATOR = "\x1f"
 _ACCESS_TOKEN = "AccessToken"
+
+Request = tuple[tuple[Any, ...], str]
 
 
 class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
@@ -87,6 +88,8 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
         fields = query or {}
         if credential_type == _ACCESS_TOKEN:
             return self._access_tokens(tuple(target or ()), fields, now)
+        if credential_type not in KIND_OF:
+            return iter(())
         asked = (credential_type, *fields.items())
         kept = self._memory.recall(self.shared.vault(), asked)
         return self._found(credential_type, fields, asked) if kept is None else map(dict, kept)
@@ -104,11 +107,12 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
         return list(self.search(credential_type, target, query, now=now))
 
     def _access_tokens(self, scopes: tuple[str, ...], fields: Mapping[str, Any], now: float | None) -> Iterator[Entry]:
-        request = _request(fields)
-        kept = self._window().lookup(scopes, None, request)
+        # As the engine tells requests apart: the values behind the scopes, as many as there are names.
+        request = (*scopes, *[value or "" for value in fields.values()]), " ".join(fields)
+        kept = self._window().lookup(request[0], None, request[1])
         if kept is not None:
             return self._kept_and_others(kept, query_of(fields, scopes), now)
-        if self._memory.recall(self.shared.vault(), (request, scopes)) is not None:
+        if self._memory.recall(self.shared.vault(), request) is not None:
             return iter(())
         return self._searched(query_of(fields, scopes), request, now)
 
@@ -116,7 +120,7 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
         yield dict(kept)
         yield from self._others(self._open(), query, [kept], now)
 
-    def _searched(self, query: Query, request: str, now: float | None) -> Iterator[Entry]:
+    def _searched(self, query: Query, request: Request, now: float | None) -> Iterator[Entry]:
         vault = self._open()
         if not query.names_a_slot:
             yield from self._unexpired(Search(vault).entries(RecordType.ACCESS_TOKEN, query), now)
@@ -130,21 +134,21 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
         others = Search(vault).all_in_slots(query)
         return (entry for entry in self._unexpired(others, now) if entry not in found)
 
-    def _best(self, vault: Vault, query: Query, request: str, found: list[Entry]) -> Iterator[Entry]:
+    def _best(self, vault: Vault, query: Query, request: Request, found: list[Entry]) -> Iterator[Entry]:
         txnid = self._memory.begin(vault)
         for best in Search(vault).best(query, time.time() + _MARGIN):
             entry = entry_of(RecordType.ACCESS_TOKEN, best.record)
             if not found:
-                self._remember(query, request, best, entry)
+                self._remember(request, best, entry)
             found.append(entry)
             yield dict(entry)
         if not found:
-            self._memory.keep(vault, txnid, (request, query.scopes), [])
+            self._memory.keep(vault, txnid, request, [])
 
-    def _remember(self, query: Query, request: str, best: Found, entry: Entry) -> None:
+    def _remember(self, request: Request, best: Found, entry: Entry) -> None:
         witnesses = _engine.Witnesses([(_engine.ACCESS, best.key, best.sealed)])
         until, weight = best.record.expires_on * 1000, _ENTRY_WEIGHT + len(best.record.secret)
-        self._window().remember(query.scopes, None, request, entry, until, best.txnid, witnesses, weight)
+        self._window().remember(request[0], None, request[1], entry, until, best.txnid, witnesses, weight)
 
     def _window(self) -> _engine.View:
         if self._view is None or not self._view.is_live:
@@ -215,6 +219,10 @@ class SerializableTokenCache(TokenCache):
 
     has_state_changed = False
 
+    def __init__(self, cache: warmtoken.TokenCache | None = None) -> None:
+        super().__init__(cache)
+        self._strange: dict[str, Section] = {}  # by section and key
+
     def add(self, event: Mapping[str, Any], now: float | None = None) -> None:
         """Take in what a token request brought, in one transaction."""
         super().add(event, now)
@@ -226,10 +234,6 @@ class SerializableTokenCache(TokenCache):
         """Write an entry with some fields changed, or remove it where there are none."""
         super().modify(credential_type, old_entry, new_key_value_pairs)
         self.has_state_changed = True
-
-    def __init__(self, cache: warmtoken.TokenCache | None = None) -> None:
-        super().__init__(cache)
-        self._strange: dict[str, Section] = {}  # by section and key
 
     def serialize(self) -> str:
         """Return all that is in the cache as MSAL Python's JSON."""
@@ -247,7 +251,3 @@ class SerializableTokenCache(TokenCache):
         if state:
             self._strange = take_in(self._open(), state)
         self.has_state_changed = False
-
-
-def _request(fields: Mapping[str, Any]) -> str:
-    return _SEPARATOR.join([f"{name}={value}" for name, value in fields.items()])

@@ -143,7 +143,7 @@ class Search:
                 if entry is not None and meets(entry) and _is_first(kind, entry, seen):
                     yield entry
         for key in kept.keys() - seen:
-            del kept[key]
+            kept.pop(key, None)  # another thread may list them too
 
     def _opened(self, kind: RecordType, key: bytes, sealed: bytes, kept: Opened) -> Entry | None:
         seal, found = seal_of(sealed), kept.get(key)
