@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from isolated.support import access_token, find, new_tokens, open_vault, slot_of
+from isolated.support import FAR, find, new_tokens, open_vault, slot_of
 
 from warmtoken import _engine
 from warmtoken.cache.entries import Entries
-from warmtoken.cache.sealing import RecordType
+from warmtoken.cache.sealing import Header, RecordType
 from warmtoken.cache.vault import Vault
 
 
@@ -78,15 +78,8 @@ def test_what_does_not_verify_is_not_there(vault: Vault) -> None:
     vault.save(new_tokens("access", ("a",)))
     entries, slot = Entries(vault), slot_of()
     key = vault.keys.access_token(slot, ("a",))
-    forged = vault.sealer.seal(RecordType.ID_TOKEN, key, bytes(256), _header())
-    vault.write(lambda: [(0, 1, key, forged)])
+    forged = vault.sealer.seal(RecordType.ID_TOKEN, key, bytes(256), Header(1000 * FAR, 0, 1))
+    vault.write(lambda: [(_engine.PUT, _engine.ACCESS, key, forged)])
     assert entries.at(RecordType.ACCESS_TOKEN, key) is None
     assert entries.find_access_token(slot, ("a",), 0) is None
     assert list(entries.under(RecordType.ACCESS_TOKEN)) == []
-    assert access_token(slot, "access", ("a",)).secret == "access"
-
-
-def _header() -> object:
-    from warmtoken.cache.sealing import Header
-
-    return Header(4_000_000_000_000, 0, 1)
