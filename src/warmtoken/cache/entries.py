@@ -42,7 +42,7 @@ KINDS: dict[RecordType, Kind] = {
     RecordType.ID_TOKEN: Kind(_engine.IDENTITY, records.decode_id_token),
     RecordType.ACCOUNT: Kind(_engine.ACCOUNT, records.decode_account),
     RecordType.APP: Kind(_engine.APP, records.decode_app),
-    RecordType.NOTE: Kind(_engine.NOTE, records.decode_note),
+    RecordType.SECTION: Kind(_engine.NOTE, records.decode_section),
 }
 
 

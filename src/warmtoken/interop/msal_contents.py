@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 from warmtoken.cache.entries import Entries
 from warmtoken.cache.sealing import RecordType
 from warmtoken.interop.msal_changes import Change, write
-from warmtoken.interop.msal_document import NOTES
 from warmtoken.interop.msal_import import import_into
 from warmtoken.interop.msal_queries import Search, query_of
 from warmtoken.interop.msal_reasons import Entry
@@ -84,5 +83,5 @@ def take_in(vault: Vault, state: str) -> dict[str, Section]:
 
 def unknown_sections(vault: Vault) -> Section:
     """Return what imports brought of sections that are not known."""
-    found = Entries(vault).under(RecordType.NOTE, vault.keys.notes(NOTES))
-    return {note.name: json.loads(note.text) for _, note in found}
+    found = Entries(vault).under(RecordType.SECTION, vault.keys.sections())
+    return {section.name: json.loads(section.text) for _, section in found}

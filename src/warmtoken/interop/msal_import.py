@@ -15,6 +15,7 @@ from warmtoken.cache.records import (
     AppRecord,
     ClientRecord,
     IdTokenRecord,
+    NoteRecord,
     Record,
     RefreshTokenRecord,
     SectionRecord,
@@ -227,7 +228,7 @@ class _Batch:
 def _seen(write: Write) -> tuple[str, str]:
     # Under which host, and with which type of token.
     record = write.record
-    assert not isinstance(record, NoteRecord | ClientRecord)
+    assert not isinstance(record, NoteRecord | SectionRecord | ClientRecord)
     return record.environment, record.token_type if isinstance(record, AccessTokenRecord) else "Bearer"
 
 
