@@ -19,9 +19,11 @@ from warmtoken import (
     WarmTokenError,
     _engine,
 )
+from warmtoken.cache.sealing import RecordType
 from warmtoken.errors import CacheFullError
 from warmtoken.flows.search import STALE_PAUSE
 
+KIND_AT = 14  # in a sealed record (docs/file-format.md)
 MFA = {
     "error": "invalid_grant",
     "suberror": "basic_action",
@@ -52,7 +54,8 @@ def failed(call: Callable[[], object], kind: type[WarmTokenError] = WarmTokenErr
 
 
 def notes(world: World) -> int:
-    return len(_engine.scan(world.cache.vault().shared.store, _engine.NOTE, b""))
+    found = _engine.scan(world.cache.vault().shared.store, _engine.NOTE, b"")
+    return sum(value[KIND_AT] == RecordType.NOTE for _, value in found)
 
 
 def words_of(error: ServiceError) -> tuple[Any, ...]:
