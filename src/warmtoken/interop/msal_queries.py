@@ -17,7 +17,7 @@ from warmtoken.protocol.scopes import lookup_scopes
 
 FAMILY = "1"  # there is no other
 _SLOT_FIELDS = frozenset(("client_id", "environment", "home_account_id", "realm", "key_id", "ext_cache_key"))
-
+_WITHOUT_CASE = frozenset(("client_id", "environment", "home_account_id", "token_type"))
 
 Opened = dict[bytes, tuple[bytes, Entry]]  # by key: the seal of the record, and its entry
 
@@ -84,9 +84,6 @@ def _is_first(kind: RecordType, entry: Entry, seen: set[Hashable]) -> bool:
     is_first = account not in seen
     seen.add(account)
     return is_first
-
-
-_WITHOUT_CASE = frozenset(("client_id", "environment", "home_account_id", "token_type"))
 
 
 def _realm(entry: Entry, realm: str) -> str:
