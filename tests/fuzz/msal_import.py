@@ -32,7 +32,7 @@ CODES = {"msal_cache_not_json", "msal_cache_unknown_schema", "msal_cache_too_lar
 PER_CACHE = 5_000  # executions, so that no cache grows without end
 MEMORY = "/dev/shm"
 VALUES: list[Any] = [
-    None, "", 0, -1, 1e300, [], {}, {"a": "b"}, "x" * 70_000, "common", "adfs", "a.b-c_d", "\x00", "é", "id.example",
+    None, "", 0, -1, 1e300, [], {}, {"a": "b"}, "x" * 70_000, "common", "adfs", "a.b-c_d", "\x00", "é", "id.example", "https://id.example/a",
     "[::1]", "1", str(NOW), str(NOW + 3600), "9" * 40,
 ]  # fmt: skip
 WORDS = [

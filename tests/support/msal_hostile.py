@@ -14,14 +14,15 @@ FIELDS = (
     "expires_on", "extended_expires_on", "ext_expires_on", "refresh_on", "token_type", "kid", "key_id", "keyid", "ext",
     "ext_cache_key", "ext_cache_key_hash", "additionalCacheKeyComponents", "requestedClaimsHash", "user_assertion_hash",
     "userAssertionHash", "family_id", "last_modification_time", "client_info", "local_account_id", "username", "name",
-    "authority_type", "account_source", "unknown",
+    "authority_type", "account_source", "authority", "unknown",
 )  # fmt: skip
 SECTIONS = ("AccessToken", "RefreshToken", "IdToken", "Account", "AppMetadata", "accesstoken", "Future")
 
 words = st.sampled_from(
     ["", USER, HOST, "login.microsoftonline.com", CLIENT, TENANT, "common", "adfs", "User.Read Mail.Read", "User.Read",
      ID_TOKEN, "a.e30.b", "a.!.b", "pop", "Bearer", "1", str(NOW), str(NOW + 3600), "-62135596800", "9" * 30,
-     "id.example", "id.example:99999", "[::1]", "a/b", "\x00", "a\r\nb", "eyJ1aWQiOiJ1IiwidXRpZCI6InQifQ"]
+     "id.example", "id.example:99999", "https://id.example/a", "[::1]", "a/b", "\x00", "a\r\nb",
+     "eyJ1aWQiOiJ1IiwidXRpZCI6InQifQ"]
 )  # fmt: skip
 texts: Strategy = words | st.text(max_size=20)
 scalars: Strategy = texts | st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

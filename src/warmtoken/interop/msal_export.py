@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from warmtoken.cache.records import AccountRecord, Record, SectionRecord
+from warmtoken.cache.records import AccessTokenRecord, AccountRecord, Record, RefreshTokenRecord, SectionRecord
 from warmtoken.cache.transfer import Contents, read_all
 from warmtoken.cache.vault import Vault
 from warmtoken.interop.msal_dialects import DIALECTS, Dialect
@@ -15,12 +15,16 @@ from warmtoken.interop.msal_entries import (
     access_token_entry,
     account_entry,
     app_entry,
+    extra_of,
     id_token_entry,
     refresh_token_entry,
     to_json,
 )
 from warmtoken.interop.msal_merging import freshness
-from warmtoken.interop.msal_reasons import Entry
+from warmtoken.interop.msal_places import AUTHORITY, Places
+from warmtoken.interop.msal_reasons import Entry, Unfit
+
+TokenT = TypeVar("TokenT", AccessTokenRecord, RefreshTokenRecord)
 
 
 def export_from(vault: Vault, dialect: str, now: float) -> str:
@@ -32,7 +36,42 @@ def export_from(vault: Vault, dialect: str, now: float) -> str:
         raise ValueError(f"expected a dialect, one of {', '.join(DIALECTS)}, got {dialect!r}")
     contents = read_all(vault)
     usable = [token for token in contents.access_tokens if token.expires_on > now]
-    return write_document(contents._replace(access_tokens=usable), DIALECTS[dialect])
+    return write_document(_placeable(vault, contents._replace(access_tokens=usable)), DIALECTS[dialect])
+
+
+def _placeable(vault: Vault, contents: Contents) -> Contents:
+    # Issuers that no id token names, such as a client's own at a provider with several, would be lost.
+    namer = _Namer(vault, Places(contents.id_tokens, contents.accounts))
+    return contents._replace(
+        access_tokens=[namer.named(token) for token in contents.access_tokens],
+        refresh_tokens=[namer.named(token) for token in contents.refresh_tokens],
+    )
+
+
+class _Namer:
+    def __init__(self, vault: Vault, places: Places) -> None:
+        self._vault = vault
+        self._places = places
+        self._known: dict[tuple[str, str], set[str]] = {}
+
+    def named(self, token: TokenT) -> TokenT:
+        """Return a token that says who issued it, where an import could not tell and this cache can."""
+        known = self._authorities(token.environment, token.client_id)
+        if len(known) != 1 or self._authority(token) in known:
+            return token
+        return token._replace(extra=to_json({AUTHORITY: next(iter(known))} | extra_of(token)))
+
+    def _authorities(self, environment: str, client_id: str) -> set[str]:
+        key = environment, client_id.lower()
+        if key not in self._known:
+            self._known[key] = {client.authority for client in self._vault.clients.under(environment, client_id)}
+        return self._known[key]
+
+    def _authority(self, token: TokenT) -> str:
+        try:
+            return self._places.credential(token)[0].authority
+        except Unfit:
+            return ""
 
 
 def write_document(contents: Contents, dialect: Dialect) -> str:

@@ -1,7 +1,7 @@
 """Where the entries of an MSAL cache belong in ours: under which authority, in which realm.
 
 An entry names the host that issued it, our cache the authority: one for all aliases of a cloud, and of another provider
-the issuer. What an entry leaves open the id tokens beside it say.
+the issuer. What an entry leaves open the id tokens beside it say, or its optional field `authority`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from warmtoken.interop.msal_reasons import Unfit
 from warmtoken.protocol.authority import TENANTLESS, Authority, parse_authority
 from warmtoken.protocol.json_object import parse_base64url_object
 
+AUTHORITY = "authority"
 _ADFS = "adfs"
 
 _B2C = ".b2clogin."
@@ -55,7 +56,7 @@ class Places:
         self._by_owner: dict[tuple[str, str, str], _Said] = {}
         self._issuers: dict[str, set[str]] = {}
         self._of_adfs: set[str] = set()
-        self._authorities: dict[tuple[str, _Said], Authority] = {}
+        self._authorities: dict[tuple[str, _Said, str], Authority] = {}
         for token in id_tokens:
             self._hear(token)
         for account in accounts:
@@ -78,7 +79,7 @@ class Places:
         Raises Unfit where its host can be no authority's.
         """
         said = self._said_of(record)
-        authority = self._authority(record.environment, said)
+        authority = self._authority(record.environment, said, _named_in(record))
         owner = Owner(authority.cache_name, record.client_id, record.home_account_id or None)
         return owner, record if isinstance(record, RefreshTokenRecord) else _settled(record, authority, said)
 
@@ -98,10 +99,11 @@ class Places:
         found = self._by_owner.get((host, user, record.client_id.lower())) or self._by_user.get((host, user))
         return found or _said_by_name(user)
 
-    def _authority(self, host: str, said: _Said) -> Authority:
-        if (host, said) not in self._authorities:
-            self._authorities[host, said] = _authority_at(self._candidates(host, said), host)
-        return self._authorities[host, said]
+    def _authority(self, host: str, said: _Said, named: str = "") -> Authority:
+        key = host, said, named
+        if key not in self._authorities:
+            self._authorities[key] = _authority_at([named, *self._candidates(host, said)], host)
+        return self._authorities[key]
 
     def _candidates(self, host: str, said: _Said) -> list[str]:
         if _entra_cloud(host):
@@ -113,6 +115,12 @@ class Places:
         if said.policy and _B2C in host:
             return [f"https://{host}/tfp/{said.tenant}/{said.policy}"]
         return [issuer, f"https://{host}"]
+
+
+def _named_in(record: Credential) -> str:
+    # Optional in the unified schema; an export writes it where nothing else in the text says it.
+    named = extra_of(record).get(AUTHORITY) if record.extra else None
+    return named if isinstance(named, str) else ""
 
 
 def _said_by(token: IdTokenRecord) -> _Said:
