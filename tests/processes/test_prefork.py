@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from isolated.support import HERE, FileReader, environment
-from support.world import World, eventually, new_world
+from support.world import World, new_world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,20 +42,15 @@ class Pool:
             self._process = subprocess.Popen(WORKER, env=self._environment, cwd=home, stdout=log, stderr=log)
         self.parent = self._process.pid
 
-    def run(self, ahead: float = 0) -> list[dict[str, Any]]:
-        """Have many tasks done, each so many seconds ahead, and return what they answered."""
-        command = [sys.executable, HERE / "celery_app.py", str(TASKS), str(ahead)]
+    def run(self, ahead: float = 0, deaths: int = 0) -> list[dict[str, Any]]:
+        """Have many tasks done, each so many seconds ahead, some children killed; return what the tasks answered."""
+        command = [sys.executable, HERE / "celery_app.py", str(TASKS), str(ahead), str(deaths)]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False, timeout=LONG)
         assert done.returncode == 0, (done.stderr, self._log.read_text())
         answers: list[dict[str, Any]] = json.loads(done.stdout)
         assert len(answers) == TASKS
         assert {answer["opened_in"] for answer in answers} == {self.parent}
         return answers
-
-    def children(self) -> set[int]:
-        """The processes that the parent has forked and that are alive."""
-        threads = Path(f"/proc/{self.parent}/task").iterdir()
-        return {int(pid) for thread in threads for pid in (thread / "children").read_text().split()}
 
     def stop(self) -> None:
         self._process.terminate()
@@ -96,8 +89,7 @@ def test_children_that_come_and_go_share_one_refresh_per_expiry(
     assert world.token_requests() == 0
     world.idp.token_delay = 0.2  # others come while the first one's refresh is under way
     for expiry in (1, 2):
-        os.kill(eventually(pool.children).pop(), signal.SIGKILL)
-        answers = pool.run(ahead=expiry * LIFETIME)
+        answers = pool.run(ahead=expiry * LIFETIME, deaths=2)
         assert len({answer["token"] for answer in answers}) == 1
         counters = world.idp.counters
         assert counters.grants == {"refresh_token": expiry}
