@@ -1,5 +1,7 @@
 """OAuth 2.0 / OpenID Connect tokens, silently, from a cache that all worker processes of a host share."""
 
+from typing import TYPE_CHECKING, Any
+
 from warmtoken.application import ConfidentialClientApplication, PublicClientApplication
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import (
@@ -12,16 +14,21 @@ from warmtoken.errors import (
     UiRequiredError,
     WarmTokenError,
 )
-from warmtoken.models import (
-    Account,
-    AuthenticationResult,
-    BackgroundRefresh,
-    ClientAssertion,
-    ClientCertificate,
-    ClientSecret,
-    DeviceCode,
-    TenantProfile,
-)
+from warmtoken.models import Account, AuthenticationResult
+
+if TYPE_CHECKING:
+    from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
+    from warmtoken.notices import BackgroundRefresh, DeviceCode, TenantProfile
+
+# Names that many programs never use: their modules are loaded when they are first asked for.
+_LATE = {
+    "BackgroundRefresh": "notices",
+    "ClientAssertion": "credentials",
+    "ClientCertificate": "credentials",
+    "ClientSecret": "credentials",
+    "DeviceCode": "notices",
+    "TenantProfile": "notices",
+}
 
 __version__ = "0.1.0"
 
@@ -46,3 +53,16 @@ __all__ = [
     "UiRequiredError",
     "WarmTokenError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

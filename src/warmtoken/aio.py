@@ -10,7 +10,8 @@ from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
 from warmtoken.default_transport import AsyncDefaultTransport
 from warmtoken.flows.async_driver import drive, finish
 from warmtoken.flows.effects import Flow
-from warmtoken.models import Account, AuthenticationResult, TenantProfile
+from warmtoken.models import Account, AuthenticationResult
+from warmtoken.notices import TenantProfile
 from warmtoken.transport import AsyncTransport
 
 __all__ = ["ConfidentialClientApplication", "PublicClientApplication"]

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
-from warmtoken.models import Account, AuthenticationResult, TenantProfile
+from warmtoken.models import Account, AuthenticationResult
 
 if TYPE_CHECKING:
     from warmtoken.default_transport import DefaultTransport
     from warmtoken.flows.effects import Flow
+    from warmtoken.notices import TenantProfile
     from warmtoken.transport import Transport
 
 
 _Token = AuthenticationResult
 _Accounts = list[Account]
 _Account = Account | None
-_Profiles = list[TenantProfile]
+_Profiles: TypeAlias = "list[TenantProfile]"
 
 
 class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, "Transport"]):

@@ -14,12 +14,14 @@ from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import UiRequiredError
 from warmtoken.flows.cached import find_cached
 from warmtoken.flows.context import Context, Remember
-from warmtoken.models import Account, BackgroundRefresh, ClientCredential, DeviceCode
+from warmtoken.models import Account
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
 
 if TYPE_CHECKING:
+    from warmtoken.credentials import ClientCredential
     from warmtoken.flows.effects import Flow
+    from warmtoken.notices import BackgroundRefresh, DeviceCode
 
 # Flows are imported where they begin: a process that finds its token in the cache needs none of them.
 
@@ -282,7 +284,10 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         to pass one. `fallback` says how the user is asked: with the browser, or on another device with
         `on_user_code`. Raises what acquire_token_interactive or acquire_token_by_device_code raise, and CacheError.
         """
-        _check_fallback(fallback, on_user_code)
+        if fallback != "interactive":
+            from warmtoken.flows.recommended import check_fallback
+
+            check_fallback(fallback, on_user_code)
         hit = self.hit(scopes, account)
         if hit is not None:
             return hit
@@ -369,21 +374,16 @@ def _check_client(client_id: object, credential: object, cache: object, client_c
         raise TypeError(f"expected client_id to be a str, got {type(client_id).__name__}")
     if not client_id.strip():
         raise ValueError("expected client_id to have something in it, got an empty or blank str")
-    if credential is not None and not isinstance(credential, ClientCredential):
-        raise TypeError(f'expected credential such as ClientSecret("..."), got {type(credential).__name__}')
+    if credential is not None:
+        from warmtoken.credentials import check_credential
+
+        check_credential(credential)
     if cache is not None and not isinstance(cache, TokenCache):
         raise TypeError(f"expected cache to be a TokenCache or None, got {type(cache).__name__}")
     if not isinstance(client_capabilities, list | tuple):
         raise TypeError(
             f'expected client_capabilities to be a list such as ["cp1"], got {type(client_capabilities).__name__}'
         )
-
-
-def _check_fallback(fallback: object, on_user_code: object) -> None:
-    if fallback not in ("interactive", "device_code"):
-        raise ValueError(f'expected fallback to be "interactive" or "device_code", got {fallback!r}')
-    if fallback == "device_code" and on_user_code is None:
-        raise ValueError('expected on_user_code with fallback="device_code", a function that shows the code; got None')
 
 
 def _keep(

@@ -1,8 +1,7 @@
-"""What goes in and comes out: accounts, credentials, results."""
+"""What goes in and comes out at every hit: accounts and results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -50,25 +49,6 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class TenantProfile:
-    """What one tenant says of a user, as `get_tenant_profiles()` lists it (MSAL.NET's TenantProfile).
-
-    `tenant_id` is "" where there are no tenants; `local_account_id` is the user's id in this tenant (`oid`, else
-    `sub`); `is_home` tells the user's own tenant from those that invited the user. The repr shows no token.
-    """
-
-    tenant_id: str
-    local_account_id: str
-    is_home: bool
-    id_token: str = field(repr=False)
-
-    @property
-    def id_token_claims(self) -> dict[str, Any]:
-        """The claims of the id token, decoded anew at each access."""
-        return claims_of(self.id_token)
-
-
-@dataclass(frozen=True, slots=True)
 class ResultMetadata:
     """How a result came about.
 
@@ -113,57 +93,3 @@ class AuthenticationResult:
     def authorization_header(self) -> str:
         """The value for an `Authorization` header, such as `Bearer eyJ…` (RFC 6750, section 2.1)."""
         return f"{self.token_type} {self.access_token}"
-
-
-@dataclass(frozen=True, slots=True)
-class BackgroundRefresh:
-    """What came of a refresh that nobody waited for, since the cached token was still good.
-
-    `scopes` are those asked for, `account` is None for a client's own token. Either `metadata`, of the new token, or
-    `error` is there.
-    """
-
-    scopes: tuple[str, ...]
-    account: Account | None
-    metadata: ResultMetadata | None = None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceCode:
-    """What to show the user who signs in on another device (RFC 8628, section 3.3).
-
-    `message` says it in English. `verification_uri_complete`, where there is one, holds the user code already: good
-    for a link or a QR code. `expires_on` is in Unix seconds.
-    """
-
-    user_code: str
-    verification_uri: str
-    verification_uri_complete: str | None
-    expires_on: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSecret:
-    """A confidential client's password (RFC 6749, section 2.3.1)."""
-
-    secret: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCertificate:
-    """A confidential client's key pair, as PEM; used to sign client assertions (RFC 7523)."""
-
-    pem: bytes = field(repr=False)
-    password: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientAssertion:
-    """A signed client assertion, or a callable that makes one for each request (RFC 7523)."""
-
-    assertion: str | Callable[[], str] = field(repr=False)
-
-
-ClientCredential = ClientSecret | ClientCertificate | ClientAssertion

@@ -13,12 +13,12 @@ import pytest
 
 from warmtoken import TokenCache, TransportError
 from warmtoken.cache.flights import Flights
+from warmtoken.credentials import ClientSecret
 from warmtoken.flows.client_credentials import acquire_for_client
 from warmtoken.flows.context import Context
 from warmtoken.flows.effects import Call, Detach, Effect, Flow, Join, Send, Sleep
 from warmtoken.flows.requests import TokenRequest
 from warmtoken.flows.single_flight import Fetch, fetch_if_idle
-from warmtoken.models import ClientSecret
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
 from warmtoken.testing import Clock

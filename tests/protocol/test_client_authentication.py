@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
+from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
 from warmtoken.errors import ClientError
-from warmtoken.models import ClientAssertion, ClientCertificate, ClientSecret
 from warmtoken.protocol.client_authentication import ASSERTION_TYPE, Client, authenticate
 from warmtoken.protocol.discovery import ProviderMetadata
 

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from warmtoken.credentials import ClientAssertion, ClientSecret
 from warmtoken.errors import ClientError, ProtocolError
-from warmtoken.models import ClientAssertion, ClientSecret
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
 from warmtoken.protocol.discovery import ProviderMetadata, entra_metadata

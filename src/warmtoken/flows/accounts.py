@@ -15,7 +15,7 @@ from warmtoken.flows.requests import check_text
 from warmtoken.models import Account
 
 if TYPE_CHECKING:
-    from warmtoken.models import TenantProfile
+    from warmtoken.notices import TenantProfile
 
 
 def list_accounts(context: Context, username: str | None) -> Flow[list[Account]]:

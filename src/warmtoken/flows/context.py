@@ -15,7 +15,7 @@ from warmtoken.protocol.authority import Authority, request_authority
 
 if TYPE_CHECKING:
     from warmtoken.flows.effects import Flow
-    from warmtoken.models import BackgroundRefresh
+    from warmtoken.notices import BackgroundRefresh
     from warmtoken.protocol.client_authentication import Client
     from warmtoken.protocol.discovery import ProviderMetadata
     from warmtoken.protocol.token_request import RequestContext

@@ -13,7 +13,8 @@ from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import DeviceCodeRequest, new_correlation_id
 from warmtoken.flows.sending import send
-from warmtoken.models import AuthenticationResult, DeviceCode
+from warmtoken.models import AuthenticationResult
+from warmtoken.notices import DeviceCode
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.device_reply import DeviceAuthorization, parse_device_reply
 from warmtoken.protocol.discovery import ProviderMetadata

@@ -11,7 +11,8 @@ from warmtoken.flows.effects import Background, Call, Flow
 from warmtoken.flows.freshness import PAUSE
 from warmtoken.flows.single_flight import Fetch, fetch_if_idle
 from warmtoken.flows.throttling import is_throttled
-from warmtoken.models import AuthenticationResult, BackgroundRefresh
+from warmtoken.models import AuthenticationResult
+from warmtoken.notices import BackgroundRefresh
 
 if TYPE_CHECKING:
     from warmtoken._engine import CachedToken

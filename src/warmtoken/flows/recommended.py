@@ -13,6 +13,14 @@ from warmtoken.flows.silent import acquire_silent
 from warmtoken.models import Account, AuthenticationResult
 
 
+def check_fallback(fallback: object, on_user_code: object) -> None:
+    """Refuse another fallback than there is, and that on another device with nothing to show its code."""
+    if fallback not in ("interactive", "device_code"):
+        raise ValueError(f'expected fallback to be "interactive" or "device_code", got {fallback!r}')
+    if fallback == "device_code" and on_user_code is None:
+        raise ValueError('expected on_user_code with fallback="device_code", a function that shows the code; got None')
+
+
 def acquire(
     context: Context, request: TokenRequest, ask: InteractiveRequest | DeviceCodeRequest
 ) -> Flow[AuthenticationResult]:

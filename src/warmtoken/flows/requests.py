@@ -9,7 +9,8 @@ from math import isfinite
 
 from warmtoken.cache.extended_key import CLIENT_CLAIMS, extended_key
 from warmtoken.flows.context import Remember
-from warmtoken.models import Account, DeviceCode
+from warmtoken.models import Account
+from warmtoken.notices import DeviceCode
 from warmtoken.protocol.claims import canonical_claims
 from warmtoken.protocol.scopes import check_scopes
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from warmtoken.cache.records import IdTokenRecord
-from warmtoken.models import Account, TenantProfile, claims_of
+from warmtoken.models import Account, claims_of
+from warmtoken.notices import TenantProfile
 from warmtoken.protocol.authority import Authority
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus
 
 from warmtoken.errors import ClientError
-from warmtoken.models import ClientAssertion, ClientCertificate, ClientCredential, ClientSecret
 from warmtoken.protocol.authority import ENTRA_DIALECT
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+    from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientCredential
     from warmtoken.protocol.authority import AuthorityKind
     from warmtoken.protocol.discovery import ProviderMetadata
 
@@ -38,6 +38,8 @@ def authenticate(client: Client, metadata: ProviderMetadata, *, kind: AuthorityK
     `now` is in Unix seconds. Raises ClientError `client_certificate_invalid` or `client_assertion_invalid` for a
     credential that cannot be used.
     """
+    from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
+
     credential = client.credential
     if isinstance(credential, ClientSecret):
         return _with_secret(client.client_id, credential.secret, metadata, kind)
