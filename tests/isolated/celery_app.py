@@ -1,13 +1,12 @@
 """Tasks that get a token each; run as a program it sends tasks to the workers and prints their answers as JSON.
 
-Arguments: how many tasks, how many seconds ahead they are, how many children are killed besides.
+Arguments: how many tasks, and how many seconds ahead they are.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,15 +37,7 @@ def acquire(ahead: float) -> dict[str, Any]:
     return server_app.acquire(ahead)
 
 
-@tasks.task(name="die")
-def die() -> None:
-    # Within a task: a child that waits for one holds a lock of the pool, and killed there would stop all others.
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def main(count: int, ahead: float, deaths: int) -> None:
-    for _ in range(deaths):
-        die.delay()
+def main(count: int, ahead: float) -> None:
     sent = [acquire.delay(ahead) for _ in range(count)]
     for message in Path(QUEUE, "sent").iterdir():  # a worker that reads a message while it is being written ends
         message.rename(Path(QUEUE, "tasks", message.name))
@@ -54,4 +45,4 @@ def main(count: int, ahead: float, deaths: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), float(sys.argv[2]))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from warmtoken import _engine
 from warmtoken.cache import records
+from warmtoken.cache.entries import KINDS, Entries
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.records import (
     AccessTokenRecord,
@@ -20,24 +21,7 @@ from warmtoken.cache.records import (
 from warmtoken.cache.sealing import HEADER, Header, RecordType, read_header
 from warmtoken.cache.vault import Vault
 
-_PAGE = 256
 _FOR_EVER = Header((1 << 63) - 1, 0, 1)  # it lies among notes, which leave when they have ended
-_DATABASES = {
-    RecordType.ACCESS_TOKEN: _engine.ACCESS,
-    RecordType.REFRESH_TOKEN: _engine.REFRESH,
-    RecordType.ID_TOKEN: _engine.IDENTITY,
-    RecordType.ACCOUNT: _engine.ACCOUNT,
-    RecordType.APP: _engine.APP,
-    RecordType.SECTION: _engine.NOTE,
-}
-_DECODERS: dict[RecordType, Callable[[bytes], Record]] = {
-    RecordType.ACCESS_TOKEN: records.decode_access_token,
-    RecordType.REFRESH_TOKEN: records.decode_refresh_token,
-    RecordType.ID_TOKEN: records.decode_id_token,
-    RecordType.ACCOUNT: records.decode_account,
-    RecordType.APP: records.decode_app,
-    RecordType.SECTION: records.decode_section,
-}
 
 
 class Contents(NamedTuple):
@@ -68,19 +52,8 @@ def read_all(vault: Vault) -> Contents:
 
     Not one snapshot: of what others write meanwhile, some may be in it. Raises CacheError.
     """
-    prefixes = {RecordType.SECTION: vault.keys.sections()}
-    return Contents(*(list(_records(vault, kind, prefixes.get(kind, b""))) for kind in _DATABASES))
-
-
-def _records(vault: Vault, kind: RecordType, prefix: bytes) -> Iterator[Any]:
-    # In pages, each a snapshot of its own: a long listing pins no old pages of the file.
-    after = None
-    while page := _engine.scan(vault.shared.store, _DATABASES[kind], prefix, after, _PAGE):
-        for key, value in page:
-            plain = vault.sealer.unseal(kind, key, value)
-            if plain is not None:
-                yield _DECODERS[kind](plain)
-        after = page[-1][0]
+    prefixes, entries = {RecordType.SECTION: vault.keys.sections()}, Entries(vault)
+    return Contents(*([record for _, record in entries.under(kind, prefixes.get(kind, b""))] for kind in KINDS))
 
 
 def write_all(
@@ -109,10 +82,10 @@ class _Plan(NamedTuple):
 
 
 def _plan(vault: Vault, write: Write, resolve: Resolve) -> _Plan:
-    db = _DATABASES[write.kind]
+    db = KINDS[write.kind].db
     _, value = _engine.read(vault.shared.store, db, write.key)
     plain = None if value is None else vault.sealer.unseal(write.kind, write.key, value)
-    there = None if plain is None else _DECODERS[write.kind](plain)
+    there = None if plain is None else KINDS[write.kind].decode(plain)
     head = b"" if value is None else value[: HEADER.size]
     generation = read_header(value).generation if value is not None and len(value) >= HEADER.size else 0
     is_there = there == write.record
@@ -137,7 +110,7 @@ def _put(vault: Vault, write: Write, generation: int) -> Operation:
     sealed = vault.sealer.seal(write.kind, write.key, records.encode(write.record), header)
     if write.scopes:
         return _engine.PUT_TOKEN, _engine.ACCESS, write.key, sealed, write.scopes
-    return _engine.PUT, _DATABASES[write.kind], write.key, sealed
+    return _engine.PUT, KINDS[write.kind].db, write.key, sealed
 
 
 def _header(record: Record, generation: int) -> Header:

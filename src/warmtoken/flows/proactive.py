@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -62,7 +63,8 @@ def _tell(context: Context, outcome: BackgroundRefresh) -> Flow[None]:
 
     logger = logging.getLogger("warmtoken")
     if context.on_background_refresh is None:
-        if outcome.error is not None:
+        # A program that ends starts no threads any more (CPython 3.12), and need not hear of what nobody misses.
+        if outcome.error is not None and threading.main_thread().is_alive():
             logger.warning("a token could not be refreshed in the background: %s", _words_of(outcome.error))
         return
     try:
