@@ -1,6 +1,7 @@
 """Celery's prefork pool: a busy parent with the cache open, and children that it replaces after a few tasks.
 
-None is killed here: Celery itself may hang then, since a child can die with a lock of the pool. test_servers.py kills.
+None is killed here: Celery's worker was seen to hang at its end after that, and nobody knows why yet. test_servers.py
+kills workers of gunicorn.
 """
 
 from __future__ import annotations
