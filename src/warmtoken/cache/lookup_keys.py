@@ -15,6 +15,7 @@ from warmtoken.cache.blake2 import blake2b
 
 KEYRING_KEY = b"keyring".ljust(32, b"\0")
 FILE_ID_KEY = b"file id".ljust(32, b"\0")
+FAMILY = "1"  # of clients that share refresh tokens at Microsoft Entra; there is no other
 
 _KEPT = 4096  # hashes of each kind
 

@@ -106,7 +106,7 @@ class Vault:
 
         `seal` is asked again where the data key was retired meanwhile. Raises CacheError; then nothing was written.
         """
-        return self._commit(seal)
+        return commit_sealed(self.shared, self._sealer, seal)
 
     # --- access tokens ---
 
@@ -127,10 +127,8 @@ class Vault:
 
     def access_tokens(self, owner: Owner) -> Iterator[AccessTokenRecord]:
         """Return all access tokens of an owner, usable or not."""
-        for key, value in self._scan(_engine.ACCESS, self.keys.partition(owner)):
-            plain = self._sealer.unseal(RecordType.ACCESS_TOKEN, key, value)
-            if plain is not None:
-                yield records.decode_access_token(plain)
+        plains = self._plains(_engine.ACCESS, RecordType.ACCESS_TOKEN, self.keys.partition(owner))
+        return map(records.decode_access_token, plains)
 
     def remove_access_tokens(self, owner: Owner) -> None:
         """Delete all access tokens of an owner, in one transaction."""
@@ -138,10 +136,8 @@ class Vault:
 
     def id_tokens(self, owner: Owner) -> Iterator[IdTokenRecord]:
         """Return one user's id tokens, one for each realm."""
-        for key, value in self._scan(_engine.IDENTITY, self.keys.partition(owner)):
-            plain = self._sealer.unseal(RecordType.ID_TOKEN, key, value)
-            if plain is not None:
-                yield records.decode_id_token(plain)
+        plains = self._plains(_engine.IDENTITY, RecordType.ID_TOKEN, self.keys.partition(owner))
+        return map(records.decode_id_token, plains)
 
     def nothing_for(self, slot: Slot, scopes: tuple[str, ...]) -> int:
         """Return a transaction as of which no token serves a request and its user has no refresh token, else 0."""
@@ -211,7 +207,7 @@ class Vault:
                 self.shared.unsaved.pop(0)
 
     def _write(self, new: NewTokens) -> None:
-        if self._commit(lambda: self._refresh_operations(new) + self._rest_operations(new)):
+        if self.write(lambda: self._refresh_operations(new) + self._rest_operations(new)):
             if new.replacing is None and new.account is not None:  # a sign-in: what was refused before may go now
                 self.notes.forget_unsaved(self.keys.partition(new.slot.owner))
             return
@@ -220,10 +216,7 @@ class Vault:
         if resealed is not None:
             self._write(new._replace(replacing=Replacing(resealed)))
         else:
-            self._commit(lambda: [self._still_signed_in(new), *self._rest_operations(new)])
-
-    def _commit(self, seal: Callable[[], list[Operation]]) -> bool:
-        return commit_sealed(self.shared, self._sealer, seal)
+            self.write(lambda: [self._still_signed_in(new), *self._rest_operations(new)])
 
     def _refresh_operations(self, new: NewTokens) -> list[Operation]:
         token = new.refresh_token
@@ -308,7 +301,7 @@ class Vault:
 
     def save_app(self, owner: Owner, app: AppRecord) -> None:
         """Note something about the owner's client; CacheError where it cannot be written."""
-        self._commit(lambda: [self._app_operation(owner, app)])
+        self.write(lambda: [self._app_operation(owner, app)])
 
     def _app_operation(self, owner: Owner, app: AppRecord) -> Operation:
         return self._put(_engine.APP, RecordType.APP, self.keys.app(owner), app)
@@ -324,9 +317,15 @@ class Vault:
         return self._accounts_under([self.keys.account(owner, family) for family in _own_and(family_id)])
 
     def _accounts_under(self, prefixes: list[bytes]) -> list[AccountRecord]:
-        sealed = (pair for prefix in prefixes for pair in self._scan(_engine.ACCOUNT, prefix))
-        plains = (self._sealer.unseal(RecordType.ACCOUNT, key, value) for key, value in sealed)
-        return [records.decode_account(plain) for plain in plains if plain is not None]
+        plains = (self._plains(_engine.ACCOUNT, RecordType.ACCOUNT, prefix) for prefix in prefixes)
+        return [records.decode_account(plain) for of_prefix in plains for plain in of_prefix]
+
+    def _plains(self, db: int, kind: RecordType, prefix: bytes) -> Iterator[bytes]:
+        # What verifies of all that lies under a prefix.
+        for key, value in self._scan(db, prefix):
+            plain = self._sealer.unseal(kind, key, value)
+            if plain is not None:
+                yield plain
 
     def _scan(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         # In pages, each a snapshot of its own: a long listing pins no old pages of the file.

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from warmtoken.cache.lookup_keys import FAMILY, Owner
 from warmtoken.cache.records import AppRecord
 from warmtoken.errors import CacheError, ServiceError
 from warmtoken.flows.context import Context
 from warmtoken.flows.effects import Call, Flow
 
 if TYPE_CHECKING:
-    from warmtoken.cache.lookup_keys import Owner
     from warmtoken.protocol.token_reply import TokenReply
-
-FAMILY = "1"  # there is no other
 
 
 def may_belong(context: Context) -> bool:

@@ -7,11 +7,11 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from warmtoken.cache.entries import Entries
-from warmtoken.cache.lookup_keys import Owner, Slot
+from warmtoken.cache.lookup_keys import FAMILY, Owner, Slot
 from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.vault import NewTokens, Vault
 from warmtoken.errors import CacheError
-from warmtoken.interop.msal_queries import FAMILY, Search
+from warmtoken.interop.msal_queries import Search
 from warmtoken.interop.msal_reasons import Entry
 from warmtoken.interop.msal_records import (
     access_token_record,

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from warmtoken.cache.entries import Entries, Found
-from warmtoken.cache.lookup_keys import Owner, Slot
+from warmtoken.cache.lookup_keys import FAMILY, Owner, Slot
 from warmtoken.cache.sealing import RecordType, seal_of
 from warmtoken.cache.vault import Vault
 from warmtoken.interop.msal_reasons import Entry
@@ -15,7 +15,6 @@ from warmtoken.interop.msal_records import authority_name, binding, entry_of, re
 from warmtoken.protocol.authority import cloud_name
 from warmtoken.protocol.scopes import lookup_scopes
 
-FAMILY = "1"  # there is no other
 _SLOT_FIELDS = frozenset(("client_id", "environment", "home_account_id", "realm", "key_id", "ext_cache_key"))
 _WITHOUT_CASE = frozenset(("client_id", "environment", "home_account_id", "token_type"))
 
