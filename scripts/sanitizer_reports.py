@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 OURS = re.compile(r"_engine\.\S*\.so|liblmdb|_engine\.c\b|native\.h\b")
 ERROR = re.compile(r"<error>.*?</error>", re.DOTALL)
 LEAK = re.compile(r"^(Direct|Indirect) leak of ", re.MULTILINE)
-TRACED = "LeakSanitizer does not work under ptrace"  # the processes that strace kills at a system call
+TRACED = "LeakSanitizer does not work under ptrace"  # its tracer failed, below strace or by itself
 
 
 def of_sanitizer(report: str) -> list[str]:
