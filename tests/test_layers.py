@@ -11,7 +11,7 @@ import warmtoken
 
 SOURCE = Path(warmtoken.__file__).parent
 LEAVES = {"errors", "models", "credentials", "notices", "transport"}
-FRONT = {"application", "aio", "core"}
+FRONT = {"application", "aio", "core", "public_client", "confidential_client"}
 AT_THE_EDGE = {"interactive", "browser", "default_transport"}
 
 # What the modules of each layer may import of ours, themselves apart.

@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
+from warmtoken.confidential_client import ConfidentialClient
+from warmtoken.core import ClientApplication
 from warmtoken.default_transport import AsyncDefaultTransport
 from warmtoken.flows.async_driver import drive, finish
 from warmtoken.flows.effects import Flow
 from warmtoken.models import Account, AuthenticationResult
 from warmtoken.notices import TenantProfile
+from warmtoken.public_client import PublicClient
 from warmtoken.transport import AsyncTransport
 
 __all__ = ["ConfidentialClientApplication", "PublicClientApplication"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from warmtoken.core import ClientApplication, ConfidentialClient, PublicClient
+from warmtoken.confidential_client import ConfidentialClient
+from warmtoken.core import ClientApplication
 from warmtoken.models import Account, AuthenticationResult
+from warmtoken.public_client import PublicClient
 
 if TYPE_CHECKING:
     from warmtoken.default_transport import DefaultTransport
