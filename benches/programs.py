@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 SUITE = "results"  # its file
-PROGRAMS = ("scale", "neighbours", "dropin", "processes", "startup", "writes", "stampede")
+PROGRAMS = ("scale", "neighbours", "dropin", "processes", "startup", "writes", "slow_disks", "stampede")
 
 
 def run_all(options: list[str]) -> int:

@@ -52,7 +52,7 @@ def _measured(kind: type[Crowd], size: int, rounds: int) -> dict[str, Any]:
         filling = time.perf_counter() - start
         figures: Figures = alone(lookups.measure, crowd)
         record_size: int = alone(crowd.sealed_size)
-        ours, bare = _adding(crowd, record_size, rounds)
+        ours, bare = adding(crowd, record_size, rounds)
     return {
         **figures._asdict(),
         "tokens": size,
@@ -63,7 +63,8 @@ def _measured(kind: type[Crowd], size: int, rounds: int) -> dict[str, Any]:
     }
 
 
-def _adding(crowd: Crowd, record_size: int, rounds: int) -> tuple[list[float], list[float]]:
+def adding(crowd: Crowd, record_size: int, rounds: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of each token that is added, and of each bare commit of a record as long."""
     # In turns, since a disk is not the same at all times; in two processes, since each has an LMDB of its own.
     beside = crowd.directory.parent / "bare"
     ours: list[float] = []

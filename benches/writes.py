@@ -33,18 +33,25 @@ def main() -> None:
     """Store with one thread and with many in turn, into the same cache."""
     quick = is_quick("writes", "Measure durable stores of 1 thread and of 64 threads.")
     stores, rounds = (QUICK_STORES, QUICK_ROUNDS) if quick else (STORES, ROUNDS)
-    measured: dict[int, list[Round]] = {count: [] for count in THREADS}
+    measured = measure(stores, rounds)
+    _publish(quick, measured, rounds * sum(count * stores[count] for count in THREADS))
+
+
+def measure(stores: dict[int, int], rounds: int) -> dict[int, Round]:
+    """Return the medians of some rounds by number of threads; `stores` says how many each thread makes in a round."""
+    measured: dict[int, list[Round]] = {count: [] for count in stores}
     with scratch() as directory:
         stored = 0
-        crowd = Users(Path(directory), rounds * sum(count * stores[count] for count in THREADS), int(time.time()))
+        total = rounds * sum(count * each for count, each in stores.items())
+        crowd = Users(Path(directory), total, int(time.time()))
         with crowd.cache() as cache:
             for _ in range(rounds):
-                for count in THREADS:
-                    numbers = range(stored, stored + count * stores[count])
+                for count, each in stores.items():
+                    numbers = range(stored, stored + count * each)
                     measured[count].append(_round(cache.vault(), crowd, numbers, count))
                     stored += len(numbers)
         _check(crowd, stored)
-    _publish(quick, {count: _median(each) for count, each in measured.items()}, stored)
+    return {count: _median(each) for count, each in measured.items()}
 
 
 def _round(vault: Vault, crowd: Users, numbers: range, threads: int) -> Round:
