@@ -170,6 +170,30 @@ MUTANTS = {
         "        if False:\n",
         "tests/interop/test_msal_import.py",
     ),
+    "a redirect names no host that gets a code": Mutant(
+        "src/warmtoken/flows/authorization_code.py",
+        "if cloud_name(named.lower()) is None:",
+        "if False:",
+        "tests/flows/test_multi_cloud.py",
+    ),
+    "a user of another cloud is served by that one": Mutant(
+        "src/warmtoken/flows/silent.py",
+        "    context = context.at(account.environment)\n",
+        "",
+        "tests/flows/test_multi_cloud.py",
+    ),
+    "one id in two clouds is two users, in memory too": Mutant(
+        "ext/hits.pxi",
+        " and _same_text(first.environment, second.environment)",
+        "",
+        "tests/flows/test_multi_cloud.py",
+    ),
+    "who signs in for an account is of its cloud": Mutant(
+        "src/warmtoken/flows/replies.py",
+        "if not asked.authority.issues_for(known.environment):",
+        "if False:",
+        "tests/flows/test_multi_cloud.py",
+    ),
     "an import looks again at what changed meanwhile": Mutant(
         "src/warmtoken/cache/transfer.py",
         "yield _engine.EXPECT, plan.db, plan.key, plan.head",

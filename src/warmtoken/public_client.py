@@ -32,6 +32,8 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     that the client has registered on 127.0.0.1 (any port); None is "/", and http://localhost at Microsoft Entra.
     `on_background_refresh` gets a BackgroundRefresh after each refresh made ahead of time, as the provider wants it
     (`refresh_in`); it runs in another thread, and what it raises is logged. None: failures are logged.
+    `multi_cloud` True, at a Microsoft Entra authority alone: each user signs in to the cloud of the user's account, and
+    is served there (MSAL.NET's WithMultiCloudSupport); the client must be registered in each of these clouds.
     Making one costs no request. Raises TypeError and ValueError for arguments that cannot be.
     """
 
@@ -46,9 +48,11 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         expiry_margin: float | None = None,
         redirect_path: str | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
+        multi_cloud: bool = False,
     ) -> None:
         super().__init__(client_id, None, authority, cache, client_capabilities, expiry_margin, on_background_refresh)
         self._redirect_to(redirect_path)
+        self._serve_clouds(multi_cloud)
         self._use(transport)
 
     def _redirect_to(self, path: str | None) -> None:
@@ -57,6 +61,15 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         if path and (not path.startswith("/") or not path.isascii() or set(path) & set("?# \\")):
             raise ValueError(f'expected redirect_path to be a path such as "/callback", got {path!r}')
         self._context.redirect_path = path
+
+    def _serve_clouds(self, multi_cloud: bool) -> None:
+        if not isinstance(multi_cloud, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"expected multi_cloud to be a bool, got {type(multi_cloud).__name__}")
+        if multi_cloud and self._context.authority.kind != "entra":
+            raise ValueError(
+                f"expected a Microsoft Entra authority with multi_cloud=True, got {self._context.authority.url}"
+            )
+        self._context.multi_cloud = multi_cloud
 
     def acquire_token_interactive(
         self,

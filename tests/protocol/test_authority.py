@@ -212,6 +212,19 @@ def test_all_aliases_of_a_cloud_share_one_cache_name(cloud):
     assert [authority.environment for authority in authorities] == list(cloud.hosts)
 
 
+@pytest.mark.parametrize("cloud", CLOUDS, ids=lambda cloud: cloud.preferred_cache)
+def test_the_authority_in_another_cloud_has_the_same_tenant_at_that_clouds_first_host(cloud):
+    for host in cloud.hosts:
+        assert COMMON.in_cloud(host) == parse_authority(f"https://{cloud.issuer_host}/common")
+        assert COMMON.with_tenant(GUID).in_cloud(host) == parse_authority(f"https://{cloud.issuer_host}/{GUID}")
+
+
+@pytest.mark.parametrize("host", ["idp.example.test", "contoso.ciamlogin.com", "LOGIN.MICROSOFTONLINE.US", ""])
+def test_no_other_host_is_a_cloud(host):
+    with pytest.raises(ValueError, match="expected a host of a known Microsoft Entra cloud"):
+        COMMON.in_cloud(host)
+
+
 HOSTILE = [
     "",
     "login.microsoftonline.com/common",

@@ -25,21 +25,25 @@ def list_accounts(context: Context, username: str | None) -> Flow[list[Account]]
     acquisition serves both. MSAL Python lists whoever signed in once, and offers users whom it cannot serve.
     """
     check_text("username", username)
-    return _sorted((yield Call(lambda: _signed_in(context, _known(context, username)))))
+    clouds = context.of_all_clouds()
+    found: list[list[Account]] = yield Call(lambda: [_signed_in(cloud, _known(cloud, username)) for cloud in clouds])
+    return _sorted(found)
 
 
 def list_known_accounts(context: Context) -> Flow[list[Account]]:
     """Return the users who signed in to this client once, also those whose tokens are all spent."""
-    return _sorted((yield Call(lambda: _known(context, None))))
+    clouds = context.of_all_clouds()
+    return _sorted((yield Call(lambda: [_known(cloud, None) for cloud in clouds])))
 
 
 def find_account(context: Context, home_account_id: str) -> Flow[Account | None]:
-    """Return the user with this id, which is compared without case, if signed in; else None."""
-    owner = context.owner(_checked_id(home_account_id))
-    found: list[Account] = yield Call(
-        lambda: _signed_in(context, _one_for_each_user(context, context.vault.account(owner, family_of(context))))
-    )
-    return found[0] if found else None
+    """Return the user with this id, which is compared without case, if signed in; else None.
+
+    Where two clouds know the id, the user is that of the application's own.
+    """
+    checked, clouds = _checked_id(home_account_id), context.of_all_clouds()
+    found: list[list[Account]] = yield Call(lambda: [_signed_in(cloud, _with_id(cloud, checked)) for cloud in clouds])
+    return next((account for of_cloud in found for account in of_cloud), None)
 
 
 def remove_account(context: Context, account: Account) -> Flow[None]:
@@ -48,7 +52,8 @@ def remove_account(context: Context, account: Account) -> Flow[None]:
     The refresh token of the client's family goes along: it would serve the user again. What the provider said of the
     client stays (MSAL.NET). An account of another issuer is none of this client's, whatever its id: nothing is deleted.
     """
-    owner = context.owner(_checked_account(account).home_account_id)
+    context = context.at(_checked_account(account).environment)
+    owner = context.owner(account.home_account_id)
     if context.issues_for(account.environment):
         yield Call(lambda: context.vault.remove_account(owner, family_of(context)))
 
@@ -62,7 +67,8 @@ def list_tenant_profiles(context: Context, account: Account) -> Flow[list[Tenant
     """Return what each tenant's id token of this client says of a user, the home tenant first."""
     from warmtoken.flows.tenant_profiles import profiles_of
 
-    owner = context.owner(_checked_account(account).home_account_id)
+    context = context.at(_checked_account(account).environment)
+    owner = context.owner(account.home_account_id)
     if not context.issues_for(account.environment):
         return []
     found = yield Call(lambda: list(context.vault.id_tokens(owner)))
@@ -107,7 +113,8 @@ def _checked_account(account: object) -> Account:
     return account
 
 
-def _sorted(accounts: list[Account]) -> list[Account]:
+def _sorted(by_cloud: list[list[Account]]) -> list[Account]:
+    accounts = (account for of_cloud in by_cloud for account in of_cloud)
     return sorted(accounts, key=lambda account: (account.username.casefold(), account.home_account_id))
 
 
@@ -116,6 +123,11 @@ def _known(context: Context, username: str | None) -> list[Account]:
     if username is None:
         return found
     return [account for account in found if account.username.casefold() == username.casefold()]
+
+
+def _with_id(context: Context, home_account_id: str) -> list[Account]:
+    owner = context.owner(home_account_id)
+    return _one_for_each_user(context, context.vault.account(owner, family_of(context)))
 
 
 def _signed_in(context: Context, accounts: list[Account]) -> list[Account]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from warmtoken.errors import ClientError, ProtocolError, ServiceError, UiRequiredError, WarmTokenError
@@ -15,8 +15,9 @@ from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import InteractiveRequest, new_correlation_id
 from warmtoken.flows.sending import send
 from warmtoken.models import AuthenticationResult
+from warmtoken.protocol.authority import cloud_name
 from warmtoken.protocol.claims import merge_claims
-from warmtoken.protocol.discovery import ProviderMetadata
+from warmtoken.protocol.discovery import ProviderMetadata, entra_metadata
 from warmtoken.protocol.entra_headers import mailbox_of_hint
 from warmtoken.protocol.pkce import challenge, new_verifier
 from warmtoken.protocol.token_reply import parse_token_reply
@@ -60,7 +61,10 @@ def acquire_interactive(context: Context, request: InteractiveRequest) -> Flow[A
     redirect_uri, parameters = yield from _ask_user(context, sign_in)
     _check_issuer(metadata, parameters, sign_in.correlation_id)
     code = _code(parameters, sign_in)
-    return (yield from _exchange(context, sign_in, redirect_uri, code))
+    there = _cloud_of_user(context, parameters, sign_in.correlation_id)
+    if there is not context:
+        sign_in = replace(sign_in, metadata=entra_metadata(there.authority))
+    return (yield from _exchange(there, sign_in, redirect_uri, code))
 
 
 def _ask_user(context: Context, sign_in: _SignIn) -> Flow[tuple[str, dict[str, str]]]:
@@ -97,6 +101,7 @@ def _url(context: Context, sign_in: _SignIn, redirect_uri: str) -> str:
         request.login_hint,
         request.prompt,
         merge_claims(request.claims, context.client_capabilities),
+        context.multi_cloud,
     )
     return authorization_url(context.request(context.authority, sign_in.metadata, sign_in.correlation_id), asked)
 
@@ -126,6 +131,22 @@ def _code(parameters: dict[str, str], sign_in: _SignIn) -> str:
             correlation_id=sign_in.correlation_id,
         )
     return code
+
+
+def _cloud_of_user(context: Context, parameters: dict[str, str], correlation_id: str) -> Context:
+    named = parameters.get("cloud_instance_host_name")
+    if not context.multi_cloud or not named:
+        return context
+    # Who gets the code and its verifier gets the user's tokens, and the refresh tokens later on. A redirect is no
+    # proof of whom it comes from: it may choose among the clouds that are built in, and never name a host itself.
+    if cloud_name(named.lower()) is None:
+        raise ProtocolError(
+            "invalid_instance",
+            f"expected the redirect to name a host of a known Microsoft Entra cloud, got {_printable(named, 100)!r}; "
+            "the sign-in was dropped and nothing was sent there",
+            correlation_id=correlation_id,
+        )
+    return context.at(named)
 
 
 def _refusal(parameters: dict[str, str], sign_in: _SignIn) -> WarmTokenError:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from warmtoken import _engine
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
-from warmtoken.protocol.authority import Authority, request_authority
+from warmtoken.protocol.authority import CLOUDS, Authority, cloud_name, request_authority
 
 if TYPE_CHECKING:
     from warmtoken.flows.effects import Flow
@@ -29,7 +29,8 @@ class Context:
     """An application's client, authority and cache.
 
     `expiry_margin` is in seconds; None is the rule of `freshness`. `redirect_path` None is the provider's custom.
-    `on_background_refresh` is told what came of refreshes that nobody waits for.
+    `on_background_refresh` is told what came of refreshes that nobody waits for. `multi_cloud` says that users of all
+    Entra clouds are the application's, whichever the authority is of.
     `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival. Raises TypeError
     and ValueError where one of them cannot be.
     """
@@ -41,8 +42,10 @@ class Context:
     expiry_margin: float | None = None
     redirect_path: str | None = None
     on_background_refresh: Callable[[BackgroundRefresh], object] | None = None
+    multi_cloud: bool = False
     metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
     _home_authorities: dict[str, Authority] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
+    _clouds: dict[str, Context] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
 
     def __post_init__(self) -> None:
         if self.expiry_margin is not None:
@@ -69,6 +72,27 @@ class Context:
     def issues_for(self, environment: str) -> bool:
         """Tell whether accounts of this environment are the authority's."""
         return environment == self.authority.environment or self.authority.issues_for(environment)
+
+    def at(self, environment: str) -> Context:
+        """Return the context of the cloud that an account is of: this one, unless the application is of all clouds."""
+        if not self.multi_cloud:
+            return self
+        host = environment.lower()
+        cloud = cloud_name(host)
+        if cloud is None or cloud == self.authority.cache_name:
+            return self
+        found = self._clouds.get(cloud)
+        if found is None:
+            authority = self.authority.in_cloud(host)
+            found = self._clouds[cloud] = replace(self, authority=authority, _home_authorities={}, _clouds={})
+        return found
+
+    def of_all_clouds(self) -> tuple[Context, ...]:
+        """Return the contexts of all clouds whose users are the application's, its own first."""
+        if not self.multi_cloud:
+            return (self,)
+        others = (cloud.issuer_host for cloud in CLOUDS if cloud.preferred_cache != self.authority.cache_name)
+        return (self, *map(self.at, others))
 
     def request_authority(self, home_account_id: str, tenant_id: str | None) -> Authority:
         """Return the authority for one user's request, as `protocol.authority.request_authority` says."""

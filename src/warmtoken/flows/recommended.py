@@ -40,7 +40,9 @@ def _ask_user(
     if isinstance(ask, DeviceCodeRequest):
         from warmtoken.flows.device_code import acquire_by_device_code
 
-        return (yield from acquire_by_device_code(context, ask))
+        # The answer to a device code names no cloud: who is known to be of another one is asked there.
+        there = context.at(account.environment) if account else context
+        return (yield from acquire_by_device_code(there, ask))
     from warmtoken.flows.authorization_code import acquire_interactive
 
     hint = account.username or None if account else None

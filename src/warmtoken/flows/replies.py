@@ -90,6 +90,8 @@ def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account
 
 
 def _is_other_user(asked: Asked, known: Account, account: Account) -> bool:
+    if not asked.authority.issues_for(known.environment):
+        return True  # ids are unique within an issuer, and a cloud, only
     was, came = known.home_account_id.lower(), account.home_account_id.lower()
     if asked.authority.kind == "b2c" and asked.replacing is not None:
         return was.rpartition(".")[2] != came.rpartition(".")[2]  # MSAL.NET: the uid may change with the user flow

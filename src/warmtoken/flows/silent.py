@@ -22,6 +22,7 @@ def acquire_silent(context: Context, request: TokenRequest) -> Flow[Authenticati
     """
     watch = Stopwatch()
     account = yield from _resolve_account(context, request)
+    context = context.at(account.environment)
     yield from open_cache(context)
     authority = context.request_authority(account.home_account_id, request.tenant_id)
     slot = context.slot(account.home_account_id, authority, request.extended_key)
@@ -104,7 +105,7 @@ def _resolve_account(context: Context, request: TokenRequest) -> Flow[Account]:
 
 def _own_account(context: Context, account: Account, correlation_id: str | None) -> Account:
     # Ids are unique within an issuer only: another issuer's user must not get the tokens of ours with the same id.
-    if context.issues_for(account.environment):
+    if context.at(account.environment).issues_for(account.environment):
         return account
     raise UiRequiredError(
         "no_tokens_found",

@@ -138,6 +138,16 @@ class Authority:
         path, _, _ = self.url.rpartition("/")
         return replace(self, url=f"{path}/{checked}", tenant=checked)
 
+    def in_cloud(self, host: str) -> Authority:
+        """Return the authority of the same tenant in the Entra cloud that a host belongs to, at the cloud's first host.
+
+        Raises ValueError for a host of no known cloud.
+        """
+        cloud = _CLOUD_OF_HOST.get(host)
+        if cloud is None:
+            raise ValueError(f"expected a host of a known Microsoft Entra cloud, got {host!r}")
+        return _entra(cloud.issuer_host, f"/{self.tenant}")
+
     def _with_own_tenant(self, tenant: str) -> Authority:
         # MSAL.NET ignores the other tenant; whoever asks for its tokens should not get this one's.
         if tenant.lower() == self.tenant:

@@ -46,7 +46,10 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationRequest:
-    """What the browser takes to the provider; `scopes` as typed, `code_challenge` S256."""
+    """What the browser takes to the provider; `scopes` as typed, `code_challenge` S256.
+
+    `instance_aware` asks Entra to say in which of its clouds the user's account is.
+    """
 
     redirect_uri: str
     scopes: Sequence[str]
@@ -56,6 +59,7 @@ class AuthorizationRequest:
     login_hint: str | None = None
     prompt: str | None = None
     claims: str | None = None
+    instance_aware: bool = False
 
 
 def authorization_url(context: RequestContext, request: AuthorizationRequest) -> str:
@@ -185,6 +189,7 @@ def _authorization_parameters(context: RequestContext, request: AuthorizationReq
         "code_challenge": request.code_challenge,
         "code_challenge_method": "S256",
         **_entra_fields(context),
+        **({"instance_aware": "true"} if request.instance_aware else {}),
         **_filled(login_hint=request.login_hint, prompt=prompt, claims=request.claims),
     }
 
