@@ -188,6 +188,17 @@ def test_one_refresh_token_serves_all_tenants_and_each_has_its_own_access_token(
     assert account.tenant_id == HOME
 
 
+def test_a_hit_in_each_tenant_brings_the_id_token_of_that_tenant(
+    app: PublicClientApplication, signed_in: AuthenticationResult
+) -> None:
+    guest = app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=GUEST)
+    for level in ("store", "L1"):
+        for tenant_id, fetched in ((None, signed_in), (GUEST, guest)):
+            hit = app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=tenant_id)
+            assert hit.metadata.cache_level == level
+            assert (hit.id_token, hit.id_token_claims["tid"]) == (fetched.id_token, fetched.tenant_id)
+
+
 @pytest.mark.parametrize("tenant_id", ["common", "organizations", "Common"])
 def test_an_override_without_a_tenant_is_ignored(
     app: PublicClientApplication, signed_in: AuthenticationResult, tenant_id: str

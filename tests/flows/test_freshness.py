@@ -9,8 +9,10 @@ import pytest
 from support.world import SCOPES, World
 
 from warmtoken.cache.records import AccessTokenRecord
+from warmtoken.cache.vault import NewTokens
 from warmtoken.flows import freshness
-from warmtoken.flows.freshness import PAUSE, SET_BACK, draw_refresh_time, is_usable, margin_of
+from warmtoken.flows.freshness import LONGEST, PAUSE, SET_BACK, draw_refresh_time, is_usable, margin_of
+from warmtoken.protocol.scopes import lookup_scopes
 
 NOW = 1_800_000_000
 
@@ -55,6 +57,23 @@ def test_a_record_from_a_clock_that_ran_ahead_has_no_negative_margin() -> None:
 @pytest.mark.parametrize(("behind", "usable"), [(0, True), (SET_BACK, True), (SET_BACK + 1, False), (86_400, False)])
 def test_a_token_from_the_future_is_not_used_since_the_clock_was_set_back(behind: float, usable: bool) -> None:
     assert is_usable(token(3600), NOW - behind, None) == usable
+
+
+@pytest.mark.parametrize(("lifetime", "usable"), [(LONGEST, True), (LONGEST + 1, False), (1e11, False)])
+def test_a_token_that_is_said_to_last_for_more_than_ten_years_is_not_used(
+    world: World, lifetime: float, usable: bool
+) -> None:
+    """MSAL.NET: such an entry is damaged. Our own replies never say so; another library's that share the file may."""
+    app = world.public()
+    signed_in = world.sign_in(app)
+    context, vault = app.application._context, world.cache.vault()
+    slot = context.slot(signed_in.account.home_account_id, context.authority)
+    (record,) = vault.access_tokens(slot.owner)
+    damaged = record._replace(expires_on=int(world.clock.time() + lifetime))
+    vault.save(NewTokens(slot, lookup_scopes(record.target.split()), damaged))
+    served = app.acquire_token_silent(SCOPES, signed_in.account)
+    assert (served.access_token == signed_in.access_token) == usable
+    assert world.token_requests() == (0 if usable else 1)
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["in memory", "in the store"])
@@ -185,7 +204,7 @@ def test_memory_serves_until_the_next_thing_is_to_be_done(now: float, kept_until
 @pytest.mark.parametrize("expiry_margin", [None, 0, 600])
 def test_one_look_says_what_the_three_rules_say(refresh_on: int, expiry_margin: float | None) -> None:
     found: Any = SimpleNamespace(cached_at=NOW, expires_on=NOW + 3600, refresh_ms=refresh_on * 1000)
-    for now in range(NOW - 120, NOW + 3660, 20):
+    for now in (*range(NOW - 120, NOW + 3660, 20), NOW + 3600 - int(LONGEST) - 1):
         serves = is_usable(found, now, expiry_margin) and not freshness.is_due(found, now)
         until = freshness.kept_until(found, now, expiry_margin) if serves else 0
         assert freshness.served_until(found, now, expiry_margin) == until

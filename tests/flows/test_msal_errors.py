@@ -186,6 +186,13 @@ REPLIES = [
     ),
     Row("an id token that is none (MSAL: invalid_jwt)", granted(id_token="a"), ProtocolError, "id_token_invalid"),
 ]
+
+
+def description_of(fault: dict[str, Any]) -> str:
+    body = fault.get("body")
+    return str(body.get("error_description", "")) if isinstance(body, dict) else ""
+
+
 ROWS = USER_NEEDED + CLASSIFICATIONS + REFUSALS + RETRIES + REPLIES
 
 
@@ -200,6 +207,7 @@ def test_what_the_provider_says(world: World, app: Client, row: Row, monkeypatch
     assert caught.value.code == row.code
     assert {name: getattr(caught.value, name) for name in row.says} == row.says
     assert row.words in caught.value.message
+    assert description_of(row.fault) in caught.value.message
     assert "?" not in caught.value.message
 
 

@@ -25,6 +25,7 @@ from warmtoken.transport import HttpRequest, HttpResponse
 HOME = "9f4880d8-80ba-4c40-97bc-f7a23c703084"
 GUEST = "3a7e1d2c-0000-4c40-97bc-f7a23c703084"
 WORLDWIDE = "login.microsoftonline.com"
+ALIAS = "login.windows.net"  # of the worldwide cloud
 US = "login.microsoftonline.us"
 CHINA = "login.partner.microsoftonline.cn"
 SCOPES = ["User.Read"]
@@ -45,7 +46,8 @@ class Clouds(Microsoft):
         parts = urlsplit(request.url)
         asked = parts.path.split("/")[1]
         tenant = HOME if asked in {"common", "organizations"} else asked
-        self.issuer = f"https://{parts.hostname}/{tenant}/v2.0"
+        named = WORLDWIDE if parts.hostname == ALIAS else parts.hostname
+        self.issuer = f"https://{named}/{tenant}/v2.0"
         self.claims["tid"] = tenant
         return super().send(request, timeout=timeout)
 
@@ -182,13 +184,17 @@ def test_a_host_that_is_no_known_cloud_gets_no_code(app: Client, service: Clouds
     assert app.get_accounts() == []
 
 
-@pytest.mark.parametrize("host", [None, "", WORLDWIDE, "login.windows.net"])
-def test_who_is_of_the_applications_own_cloud_signs_in_at_its_own_host(
-    app: Client, service: Clouds, host: str | None
+@pytest.mark.parametrize("own", [WORLDWIDE, ALIAS])
+@pytest.mark.parametrize("named", [None, "", WORLDWIDE, ALIAS])
+def test_who_is_of_the_applications_own_cloud_is_served_at_the_host_that_it_was_given(
+    make: Make, service: Clouds, own: str, named: str | None
 ) -> None:
-    result = sign_in(app, service, host)
-    assert result.account.environment == WORLDWIDE
-    assert service.urls() == [f"https://{WORLDWIDE}/common/oauth2/v2.0/token"]
+    app = make(f"https://{own}/common")
+    account = sign_in(app, service, named).account
+    assert account.environment == own
+    app.acquire_token_silent(SCOPES, replace(account, environment=WORLDWIDE), force_refresh=True)
+    assert {urlsplit(url).hostname for url in service.urls()} == {own}
+    assert app.get_accounts() == [account]
 
 
 @pytest.mark.parametrize("host", ["login.usgovcloudapi.net", "Login.MicrosoftOnline.US"])
@@ -263,6 +269,14 @@ def test_a_refresh_goes_to_the_users_own_cloud_and_tenant(app: Client, service: 
     assert service.urls() == [f"https://{US}/{HOME}/oauth2/v2.0/token"]
     assert renewed.account.environment == US
     assert app.acquire_token_silent(SCOPES, account).access_token == renewed.access_token
+
+
+def test_users_of_one_tenant_in_two_clouds_are_refreshed_each_by_their_own(app: Client, service: Clouds) -> None:
+    for account in (sign_in(app, service, None).account, sign_in(app, service, US).account):
+        service.requests.clear()
+        renewed = app.acquire_token_silent(SCOPES, account, force_refresh=True)
+        assert service.urls() == [f"https://{account.environment}/{HOME}/oauth2/v2.0/token"]
+        assert renewed.account == account
 
 
 def test_another_tenant_is_one_of_the_users_own_cloud(app: Client, service: Clouds) -> None:

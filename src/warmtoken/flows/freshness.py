@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 MARGIN = 300.0  # seconds, as in MSAL
 SET_BACK = 60.0  # seconds that the clock may be behind the one by which a token was cached
+LONGEST = 3650 * 86_400.0  # seconds; MSAL.NET takes what is said to last longer for damaged
 MARGIN_SHARE = 0.1  # of the token's lifetime, at most: a token that lives for a minute is cached too
 JITTER = 300.0  # seconds, either way, as in MSAL.NET: hosts that got their tokens together do not refresh together
 JITTER_SHARE = 0.1  # of the time until the refresh, at most
@@ -44,11 +45,11 @@ def usable_until(token: Lifetime, expiry_margin: float | None) -> float:
 
 
 def is_usable(token: Lifetime, now: float, expiry_margin: float | None) -> bool:
-    """Tell whether `expires_on - now > margin`, and the token does not come from the future.
+    """Tell whether `expires_on - now > margin`, and the token's times can be believed.
 
-    Where it does, the clock was set back since, and says nothing about how long the token lasts.
+    Where it comes from the future, the clock was set back since, and says nothing about how long the token lasts.
     """
-    return token.cached_at - SET_BACK <= now < usable_until(token, expiry_margin)
+    return token.cached_at - SET_BACK <= now < usable_until(token, expiry_margin) and token.expires_on <= now + LONGEST
 
 
 def draw_refresh_time(token: Lifetime, expiry_margin: float | None) -> float:
@@ -80,7 +81,7 @@ def served_until(token: Found, now: float, expiry_margin: float | None) -> float
     What `is_usable`, `is_due` and `kept_until` say, in one look: this is done for each token that a process meets.
     """
     until, due = usable_until(token, expiry_margin), token.refresh_ms / 1000
-    if not token.cached_at - SET_BACK <= now < until or 0 < due <= now:
+    if not token.cached_at - SET_BACK <= now < until or token.expires_on > now + LONGEST or 0 < due <= now:
         return 0.0
     return min(until, due) if due else until
 
