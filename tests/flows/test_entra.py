@@ -23,6 +23,7 @@ from warmtoken import (
     TokenCache,
     UiRequiredError,
 )
+from warmtoken.errors import CacheFullError
 from warmtoken.testing import Clock
 from warmtoken.transport import HttpRequest, HttpResponse
 
@@ -288,6 +289,25 @@ def test_only_a_dead_refresh_token_is_forgotten(
         codes.append(refused.value.code)
     assert codes == ["invalid_grant", "invalid_grant" if is_kept else "no_tokens_found"]
     assert len(entra.requests) == 2  # the token that is kept is not sent again at once either
+
+
+@pytest.mark.parametrize("error", [CacheFullError("disk_full", "no room"), ClientError("cache_closed", "closed")])
+def test_where_a_dead_refresh_token_cannot_be_deleted_the_providers_word_counts(
+    app: PublicClientApplication,
+    entra: Entra,
+    signed_in: AuthenticationResult,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("warmtoken.flows.refresh.replace_dead", fail)
+    entra.refusal = {"error": "invalid_grant", "suberror": "bad_token"}
+    with pytest.raises(UiRequiredError, match="invalid_grant"):
+        app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert f"a dead refresh token could not be deleted: {error}" in caplog.text
 
 
 def test_invalid_scope_is_no_matter_for_the_user_at_entra(

@@ -26,14 +26,14 @@ def list_accounts(context: Context, username: str | None) -> Flow[list[Account]]
     """
     check_text("username", username)
     clouds = context.of_all_clouds()
-    found: list[list[Account]] = yield Call(lambda: [_signed_in(cloud, _known(cloud, username)) for cloud in clouds])
+    found: list[list[Account]] = yield Call(lambda: [_listed(cloud, username) for cloud in clouds])
     return _sorted(found)
 
 
 def list_known_accounts(context: Context) -> Flow[list[Account]]:
     """Return the users who signed in to this client once, also those whose tokens are all spent."""
     clouds = context.of_all_clouds()
-    return _sorted((yield Call(lambda: [_known(cloud, None) for cloud in clouds])))
+    return _sorted((yield Call(lambda: [_known(cloud, family_of(cloud), None) for cloud in clouds])))
 
 
 def find_account(context: Context, home_account_id: str) -> Flow[Account | None]:
@@ -42,7 +42,7 @@ def find_account(context: Context, home_account_id: str) -> Flow[Account | None]
     Where two clouds know the id, the user is that of the application's own.
     """
     checked, clouds = _checked_id(home_account_id), context.of_all_clouds()
-    found: list[list[Account]] = yield Call(lambda: [_signed_in(cloud, _with_id(cloud, checked)) for cloud in clouds])
+    found: list[list[Account]] = yield Call(lambda: [_with_id(cloud, checked) for cloud in clouds])
     return next((account for of_cloud in found for account in of_cloud), None)
 
 
@@ -118,21 +118,26 @@ def _sorted(by_cloud: list[list[Account]]) -> list[Account]:
     return sorted(accounts, key=lambda account: (account.username.casefold(), account.home_account_id))
 
 
-def _known(context: Context, username: str | None) -> list[Account]:
-    found = _one_for_each_user(context, context.vault.accounts(context.owner(None), family_of(context)))
+def _listed(context: Context, username: str | None) -> list[Account]:
+    family = family_of(context)
+    return _signed_in(context, family, _known(context, family, username))
+
+
+def _known(context: Context, family: str, username: str | None) -> list[Account]:
+    found = _one_for_each_user(context, context.vault.accounts(context.owner(None), family))
     if username is None:
         return found
     return [account for account in found if account.username.casefold() == username.casefold()]
 
 
 def _with_id(context: Context, home_account_id: str) -> list[Account]:
-    owner = context.owner(home_account_id)
-    return _one_for_each_user(context, context.vault.account(owner, family_of(context)))
-
-
-def _signed_in(context: Context, accounts: list[Account]) -> list[Account]:
-    vault, now, margin = context.vault, context.now(), context.expiry_margin
     family = family_of(context)
+    records = context.vault.account(context.owner(home_account_id), family)
+    return _signed_in(context, family, _one_for_each_user(context, records))
+
+
+def _signed_in(context: Context, family: str, accounts: list[Account]) -> list[Account]:
+    vault, now, margin = context.vault, context.now(), context.expiry_margin
 
     def can_be_served(owner: Owner) -> bool:
         # One look for most users; a look at the access tokens for those alone who have no refresh token.

@@ -5,11 +5,13 @@ Follows MSAL.NET: a client that belongs to the family, or of which nobody knows,
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.lookup_keys import FAMILY, Owner
 from warmtoken.cache.records import AppRecord
-from warmtoken.errors import CacheError, ServiceError
+from warmtoken.errors import ServiceError
 from warmtoken.flows.context import Context
 from warmtoken.flows.effects import Call, Flow
 
@@ -45,12 +47,8 @@ def is_stranger(error: ServiceError) -> bool:
 def note_stranger(context: Context, owner: Owner) -> Flow[None]:
     """Remember for all processes that the client belongs to no family."""
     app = AppRecord(owner.client_id, context.authority.environment)
-    try:
-        yield Call(lambda: context.vault.save_app(owner, app))
-    except CacheError as error:
-        import logging
-
-        logging.getLogger("warmtoken").error("what was learnt of the client could not be stored: %s", error)  # noqa: TRY400
+    failure = "what was learnt of the client could not be stored"
+    yield Call(partial(write_or_log, lambda: context.vault.save_app(owner, app), failure))
 
 
 def app_of(context: Context, reply: TokenReply) -> AppRecord | None:

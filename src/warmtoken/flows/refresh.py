@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.kept_tokens import replace_dead
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.vault import CachedRefreshToken, Replacing
-from warmtoken.errors import CacheError, ServiceError, UiRequiredError
+from warmtoken.errors import ServiceError, UiRequiredError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Detach, Flow
 from warmtoken.flows.family import family_of, is_stranger, note_stranger
@@ -83,14 +84,9 @@ def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult | Non
 
 def _forget(context: Context, owner: Owner, dead: CachedRefreshToken) -> Flow[bool]:
     # Tells whether one that was kept beside the dead token has taken its place (MSAL Python tries all it has).
-    try:
-        replaced: bool = yield Call(lambda: replace_dead(context.vault, owner, dead))
-    except CacheError as error:
-        import logging
-
-        logging.getLogger("warmtoken").error("a dead refresh token could not be deleted: %s", error)  # noqa: TRY400
-        return False
-    return replaced
+    failure = "a dead refresh token could not be deleted"
+    replaced: bool | None = yield Call(partial(write_or_log, lambda: replace_dead(context.vault, owner, dead), failure))
+    return bool(replaced)
 
 
 def _is_dead(error: UiRequiredError, authority: Authority) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.records import AccessTokenRecord, AccountRecord, AppRecord, IdTokenRecord, RefreshTokenRecord
 from warmtoken.cache.vault import NewTokens, Replacing
-from warmtoken.errors import CacheError, ClientError
+from warmtoken.errors import ClientError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.family import app_of
@@ -57,7 +58,7 @@ def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[Authentic
     claims = _checked_claims(context, asked, reply)
     account = _account(asked, reply, claims) if asked.for_user else None
     new = _new_tokens(context, asked, reply, claims, account)
-    yield from _save(lambda: context.vault.save(new))
+    yield Call(partial(write_or_log, lambda: context.vault.save(new), "a token could not be stored"))
     assert new.access_token is not None
     return _result(asked, reply, new.access_token, account)
 
@@ -170,15 +171,6 @@ def _account_record(account: Account, realm: str, authority: Authority) -> Accou
         authority.account_type,
         account.account_source,
     )
-
-
-def _save(save: Callable[[], None]) -> Flow[None]:
-    try:
-        yield Call(save)
-    except (CacheError, ClientError) as error:  # full, locked, or closed meanwhile
-        import logging
-
-        logging.getLogger("warmtoken").error("a token could not be stored: %s", error)  # noqa: TRY400
 
 
 def _result(

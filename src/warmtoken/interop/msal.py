@@ -9,7 +9,6 @@ applications of both libraries see each other's tokens. Needs the extra `msal`.
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 import warnings
@@ -21,9 +20,9 @@ from msal import TokenCache as _MsalTokenCache  # pyright: ignore[reportMissingT
 
 import warmtoken
 from warmtoken import _engine
+from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.entries import Found
 from warmtoken.cache.sealing import RecordType
-from warmtoken.errors import CacheError, ClientError
 from warmtoken.interop.msal_changes import Change, write
 from warmtoken.interop.msal_contents import Contents, KeyMakers, Section, take_in, unknown_sections
 from warmtoken.interop.msal_memory import Memory
@@ -186,10 +185,7 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
             super().add(event, now)  # pyright: ignore[reportUnknownMemberType]
         finally:
             self._adding.changes = None
-        try:
-            write(self._open(), changes)
-        except (CacheError, ClientError) as error:  # full, locked, or closed meanwhile
-            logging.getLogger("warmtoken").error("a token could not be stored: %s", error)  # noqa: TRY400
+        write_or_log(lambda: write(self._open(), changes), "a token could not be stored")
 
     def modify(
         self, credential_type: str, old_entry: Mapping[str, Any], new_key_value_pairs: Mapping[str, Any] | None = None
