@@ -18,10 +18,11 @@ from warmtoken.models import Account, AuthenticationResult
 
 if TYPE_CHECKING:
     from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
-    from warmtoken.notices import BackgroundRefresh, DeviceCode, TenantProfile
+    from warmtoken.notices import AuthCodeFlow, BackgroundRefresh, DeviceCode, TenantProfile
 
 # Names that many programs never use: their modules are loaded when they are first asked for.
 _LATE = {
+    "AuthCodeFlow": "notices",
     "BackgroundRefresh": "notices",
     "ClientAssertion": "credentials",
     "ClientCertificate": "credentials",
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Account",
+    "AuthCodeFlow",
     "AuthenticationResult",
     "BackgroundRefresh",
     "CacheError",

@@ -12,7 +12,7 @@ from warmtoken.default_transport import AsyncDefaultTransport
 from warmtoken.flows.async_driver import drive, finish
 from warmtoken.flows.effects import Flow
 from warmtoken.models import Account, AuthenticationResult
-from warmtoken.notices import TenantProfile
+from warmtoken.notices import AuthCodeFlow, TenantProfile
 from warmtoken.public_client import PublicClient
 from warmtoken.transport import AsyncTransport
 
@@ -23,13 +23,14 @@ _Accounts = Coroutine[Any, Any, list[Account]]
 _Account = Coroutine[Any, Any, Account | None]
 _Nothing = Coroutine[Any, Any, None]
 _Profiles = Coroutine[Any, Any, list[TenantProfile]]
+_AuthCodeFlow = Coroutine[Any, Any, AuthCodeFlow]
 
 
 async def _ready(result: AuthenticationResult) -> AuthenticationResult:
     return result
 
 
-class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, _Profiles, AsyncTransport]):
+class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, _Profiles, _AuthCodeFlow, AsyncTransport]):
     _own_transport: AsyncDefaultTransport | None = None
     _transport: AsyncTransport
 
@@ -61,12 +62,12 @@ class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, _Profil
 
 
 class PublicClientApplication(
-    PublicClient[_Token, _Accounts, _Account, _Nothing, _Profiles, AsyncTransport], _Awaiting
+    PublicClient[_Token, _Accounts, _Account, _Nothing, _Profiles, _AuthCodeFlow, AsyncTransport], _Awaiting
 ):
     """The asynchronous twin of `warmtoken.PublicClientApplication`: each method returns a coroutine."""
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[_Token, _Accounts, _Account, _Nothing, _Profiles, AsyncTransport], _Awaiting
+    ConfidentialClient[_Token, _Accounts, _Account, _Nothing, _Profiles, _AuthCodeFlow, AsyncTransport], _Awaiting
 ):
     """The asynchronous twin of `warmtoken.ConfidentialClientApplication`: each method returns a coroutine."""

@@ -13,7 +13,7 @@ from warmtoken.public_client import PublicClient
 if TYPE_CHECKING:
     from warmtoken.default_transport import DefaultTransport
     from warmtoken.flows.effects import Flow
-    from warmtoken.notices import TenantProfile
+    from warmtoken.notices import AuthCodeFlow, TenantProfile
     from warmtoken.transport import Transport
 
 
@@ -21,9 +21,10 @@ _Token = AuthenticationResult
 _Accounts = list[Account]
 _Account = Account | None
 _Profiles: TypeAlias = "list[TenantProfile]"
+_AuthCodeFlow: TypeAlias = "AuthCodeFlow"
 
 
-class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, "Transport"]):
+class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"]):
     _own_transport: DefaultTransport | None = None
     _transport: Transport | None
 
@@ -61,11 +62,13 @@ class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, 
         self.close()
 
 
-class PublicClientApplication(PublicClient[_Token, _Accounts, _Account, None, _Profiles, "Transport"], _Blocking):
+class PublicClientApplication(
+    PublicClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"], _Blocking
+):
     __doc__ = PublicClient.__doc__
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, "Transport"], _Blocking
+    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"], _Blocking
 ):
     __doc__ = ConfidentialClient.__doc__

@@ -11,6 +11,7 @@ from warmtoken.core import (
     DEFAULT_AUTHORITY,
     AccountsT,
     AccountT,
+    AuthCodeFlowT,
     ClientApplication,
     NothingT,
     ProfilesT,
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 
 class ConfidentialClient(
-    ClientApplication[TokenT, AccountsT, AccountT, NothingT, ProfilesT, TransportT], _engine.ClientHitPath[TokenT]
+    ClientApplication[TokenT, AccountsT, AccountT, NothingT, ProfilesT, AuthCodeFlowT, TransportT],
+    _engine.ClientHitPath[TokenT],
 ):
     """A service that can keep a credential; the other arguments are PublicClientApplication's."""
 

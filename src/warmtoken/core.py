@@ -6,8 +6,8 @@ What a method returns depends on how flows are run: the result itself in `applic
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from warmtoken import _engine
 from warmtoken.cache.token_cache import TokenCache
@@ -32,10 +32,13 @@ AccountsT = TypeVar("AccountsT")
 AccountT = TypeVar("AccountT")
 NothingT = TypeVar("NothingT")
 ProfilesT = TypeVar("ProfilesT")
+AuthCodeFlowT = TypeVar("AuthCodeFlowT")
 TransportT = TypeVar("TransportT")
 
 
-class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, AccountT, NothingT, ProfilesT, TransportT]):
+class ClientApplication(
+    _engine.HitPath[TokenT], Generic[TokenT, AccountsT, AccountT, NothingT, ProfilesT, AuthCodeFlowT, TransportT]
+):
     """One client at one authority, with its window on the cache. Making one costs no request and opens no file."""
 
     def __init__(
@@ -172,6 +175,51 @@ class ClientApplication(_engine.HitPath[TokenT], Generic[TokenT, AccountsT, Acco
             refresh_if_sha256,
         )
         token: TokenT = self._run(acquire_silent(self._context, request))
+        return token
+
+    def initiate_auth_code_flow(
+        self,
+        scopes: Iterable[str],
+        redirect_uri: str,
+        *,
+        login_hint: str | None = None,
+        domain_hint: str | None = None,
+        prompt: str | None = None,
+        claims: str | None = None,
+        max_age: int | None = None,
+        response_mode: Literal["query", "form_post"] | None = None,
+        correlation_id: str | None = None,
+    ) -> AuthCodeFlowT:
+        """Begin a user's sign-in at a web site and return an AuthCodeFlow, a dict to keep in the user's session.
+
+        Send the browser to its `auth_uri`; it comes back to `redirect_uri`, which is https, or http on loopback, and
+        registered with the provider: by GET, or by POST with `response_mode="form_post"`. `max_age` is in seconds: a
+        user who signed in longer ago does so again, which is checked. Asks the provider for its metadata once a day.
+        Raises ProtocolError `pkce_not_supported`, ServiceError and TransportError where there are none.
+        """
+        from warmtoken.flows.auth_code_flow import initiate
+        from warmtoken.flows.requests import AuthCodeRequest
+
+        request = AuthCodeRequest(
+            scopes, redirect_uri, login_hint, domain_hint, prompt, claims, max_age, response_mode, correlation_id
+        )
+        flow: AuthCodeFlowT = self._run(initiate(self._context, request))
+        return flow
+
+    def acquire_token_by_auth_code_flow(
+        self, flow: Mapping[str, object] | None, params: Mapping[str, object] | Iterable[tuple[str, str]]
+    ) -> TokenT:
+        """Redeem what the browser brought back to a web site, keep what it brings, and return an access token.
+
+        `flow` is what initiate_auth_code_flow returned at most an hour ago, None where the session has none: take it
+        out of the session first, since it serves once. `params` are the query's parameters, or the form's. The cache
+        is not read. Raises ClientError where the redirect is not the answer to this sign-in (`state_mismatch`), comes
+        too late (`auth_code_flow_expired`) or the user refused (`access_denied`), UiRequiredError, ServiceError,
+        ProtocolError and TransportError where the provider says no or fails (RFC 6749, section 4.1; RFC 9207).
+        """
+        from warmtoken.flows.auth_code_flow import redeem
+
+        token: TokenT = self._run(redeem(self._context, flow, params))
         return token
 
     def acquire_token_by_refresh_token(self, refresh_token: str, scopes: Iterable[str]) -> TokenT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from warmtoken.models import Account, ResultMetadata, claims_of
 
@@ -54,3 +54,26 @@ class DeviceCode:
     verification_uri_complete: str | None
     expires_on: int
     message: str
+
+
+class AuthCodeFlow(TypedDict):
+    """A sign-in at a web site, under way: to be kept in the user's session, which stores it as JSON, and nowhere else.
+
+    `auth_uri` is where to send the browser; it need not be kept. `state`, `nonce` and `code_verifier` are secrets of
+    this browser's session. `created_at` is in Unix seconds, `max_age` in seconds.
+    """
+
+    auth_uri: str
+    state: str
+    nonce: str
+    code_verifier: str
+    redirect_uri: str
+    scope: list[str]
+    claims_challenge: str | None
+    login_hint: str | None
+    prompt: str | None
+    max_age: int | None
+    correlation_id: str
+    client_id: str
+    authority: str
+    created_at: int

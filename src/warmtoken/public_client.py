@@ -10,6 +10,7 @@ from warmtoken.core import (
     DEFAULT_AUTHORITY,
     AccountsT,
     AccountT,
+    AuthCodeFlowT,
     ClientApplication,
     NothingT,
     ProfilesT,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from warmtoken.notices import BackgroundRefresh, DeviceCode
 
 
-class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, ProfilesT, TransportT]):
+class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, ProfilesT, AuthCodeFlowT, TransportT]):
     """A program on its user's device: it cannot keep a secret, and its user signs in with a browser.
 
     `authority` is a URL: Microsoft Entra hosts get Entra's rules, any other issuer is discovered (OpenID Connect

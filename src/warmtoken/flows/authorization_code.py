@@ -1,10 +1,13 @@
-"""Signs a user in with the system browser: authorization code with PKCE on a loopback redirect (RFC 8252)."""
+"""Signs a user in with the system browser: authorization code with PKCE on a loopback redirect (RFC 8252).
+
+What a web site's sign-in has in common with it, `auth_code_flow` takes from here.
+"""
 
 from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from warmtoken.errors import ClientError, ProtocolError, ServiceError, UiRequiredError, WarmTokenError
@@ -12,9 +15,9 @@ from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
-from warmtoken.flows.requests import InteractiveRequest, new_correlation_id
+from warmtoken.flows.requests import AuthCodeRequest, InteractiveRequest, new_correlation_id
 from warmtoken.flows.sending import send
-from warmtoken.models import AuthenticationResult
+from warmtoken.models import Account, AuthenticationResult
 from warmtoken.protocol.authority import cloud_name
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.discovery import ProviderMetadata, entra_metadata
@@ -30,15 +33,21 @@ from warmtoken.protocol.token_request import (
 
 
 @dataclass(frozen=True, slots=True)
-class _SignIn:
-    # One sign-in: what was sent with the browser and must come back, or go with the code. Used once.
-    request: InteractiveRequest
+class SignIn:
+    """One sign-in: what was sent with the browser and must come back, or go with the code. Used once.
+
+    `account` is the user who must sign in, None for any; `signed_in_since` (Unix seconds) when at the earliest.
+    """
+
+    request: InteractiveRequest | AuthCodeRequest
     metadata: ProviderMetadata
     correlation_id: str
     watch: Stopwatch
-    state: str
-    nonce: str
-    verifier: str
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    account: Account | None = None
+    signed_in_since: float | None = None
 
 
 def acquire_interactive(context: Context, request: InteractiveRequest) -> Flow[AuthenticationResult]:
@@ -49,7 +58,19 @@ def acquire_interactive(context: Context, request: InteractiveRequest) -> Flow[A
     """
     watch = Stopwatch()
     metadata = yield from provider_metadata(context, context.authority, watch)
-    sign_in = _SignIn(
+    sign_in = new_sign_in(request, metadata, watch, request.account)
+    redirect_uri, parameters = yield from _ask_user(context, request, sign_in)
+    return (yield from finish_sign_in(context, sign_in, redirect_uri, parameters))
+
+
+def new_sign_in(
+    request: InteractiveRequest | AuthCodeRequest,
+    metadata: ProviderMetadata,
+    watch: Stopwatch,
+    account: Account | None = None,
+) -> SignIn:
+    """Return a sign-in with a state, a nonce and a code verifier of its own, 256 random bits each."""
+    return SignIn(
         request,
         metadata,
         new_correlation_id(request.correlation_id),
@@ -57,9 +78,15 @@ def acquire_interactive(context: Context, request: InteractiveRequest) -> Flow[A
         secrets.token_urlsafe(32),
         secrets.token_urlsafe(32),
         new_verifier(),
+        account,
     )
-    redirect_uri, parameters = yield from _ask_user(context, sign_in)
-    _check_issuer(metadata, parameters, sign_in.correlation_id)
+
+
+def finish_sign_in(
+    context: Context, sign_in: SignIn, redirect_uri: str, parameters: dict[str, str]
+) -> Flow[AuthenticationResult]:
+    """Return the token for the code that a redirect brought, once its state has been found to be the sign-in's."""
+    _check_issuer(sign_in.metadata, parameters, sign_in.correlation_id)
     code = _code(parameters, sign_in)
     there = _cloud_of_user(context, parameters, sign_in.correlation_id)
     if there is not context:
@@ -67,7 +94,7 @@ def acquire_interactive(context: Context, request: InteractiveRequest) -> Flow[A
     return (yield from _exchange(there, sign_in, redirect_uri, code))
 
 
-def _ask_user(context: Context, sign_in: _SignIn) -> Flow[tuple[str, dict[str, str]]]:
+def _ask_user(context: Context, request: InteractiveRequest, sign_in: SignIn) -> Flow[tuple[str, dict[str, str]]]:
     from warmtoken.browser import open_system_browser
     from warmtoken.interactive import LoopbackReceiver
 
@@ -77,9 +104,9 @@ def _ask_user(context: Context, sign_in: _SignIn) -> Flow[tuple[str, dict[str, s
         path = context.redirect_path
     receiver = LoopbackReceiver(state=sign_in.state, path=path, advertise=advertise)
     try:
-        url = _url(context, sign_in, receiver.redirect_uri)
-        yield Call(partial(sign_in.request.open_browser or open_system_browser, url))
-        parameters = yield Call(partial(receiver.wait, sign_in.request.timeout), cancel=receiver.close)
+        url = url_of(context, sign_in, authorization_request(context, sign_in, receiver.redirect_uri))
+        yield Call(partial(request.open_browser or open_system_browser, url))
+        parameters = yield Call(partial(receiver.wait, request.timeout), cancel=receiver.close)
     except GeneratorExit:
         receiver.close()  # nobody runs this flow any more: no effects
         raise
@@ -90,9 +117,10 @@ def _ask_user(context: Context, sign_in: _SignIn) -> Flow[tuple[str, dict[str, s
     return receiver.redirect_uri, parameters
 
 
-def _url(context: Context, sign_in: _SignIn, redirect_uri: str) -> str:
+def authorization_request(context: Context, sign_in: SignIn, redirect_uri: str) -> AuthorizationRequest:
+    """Return what the browser takes to the provider for a sign-in."""
     request = sign_in.request
-    asked = AuthorizationRequest(
+    return AuthorizationRequest(
         redirect_uri,
         request.asked,
         sign_in.state,
@@ -103,6 +131,10 @@ def _url(context: Context, sign_in: _SignIn, redirect_uri: str) -> str:
         merge_claims(request.claims, context.client_capabilities),
         context.multi_cloud,
     )
+
+
+def url_of(context: Context, sign_in: SignIn, asked: AuthorizationRequest) -> str:
+    """Return the URL to open in the browser; raises ProtocolError where the provider cannot do PKCE with S256."""
     return authorization_url(context.request(context.authority, sign_in.metadata, sign_in.correlation_id), asked)
 
 
@@ -120,7 +152,7 @@ def _check_issuer(metadata: ProviderMetadata, parameters: dict[str, str], correl
         )
 
 
-def _code(parameters: dict[str, str], sign_in: _SignIn) -> str:
+def _code(parameters: dict[str, str], sign_in: SignIn) -> str:
     if "error" in parameters:
         raise _refusal(parameters, sign_in)
     code = parameters.get("code")
@@ -149,7 +181,7 @@ def _cloud_of_user(context: Context, parameters: dict[str, str], correlation_id:
     return context.at(named)
 
 
-def _refusal(parameters: dict[str, str], sign_in: _SignIn) -> WarmTokenError:
+def _refusal(parameters: dict[str, str], sign_in: SignIn) -> WarmTokenError:
     correlation_id = sign_in.correlation_id
     error = _printable(parameters["error"], 100)
     description = _printable(parameters.get("error_description", ""), 1000) or None
@@ -185,7 +217,7 @@ def _printable(text: str, limit: int) -> str:
     return "".join(character for character in text if character.isprintable())[:limit]
 
 
-def _exchange(context: Context, sign_in: _SignIn, redirect_uri: str, code: str) -> Flow[AuthenticationResult]:
+def _exchange(context: Context, sign_in: SignIn, redirect_uri: str, code: str) -> Flow[AuthenticationResult]:
     sent_at = context.now()
     make_request = partial(
         authorization_code_request,
@@ -207,8 +239,9 @@ def _exchange(context: Context, sign_in: _SignIn, redirect_uri: str, code: str) 
         sign_in.correlation_id,
         sent_at,
         sign_in.watch,
-        account=sign_in.request.account,
+        account=sign_in.account,
         nonce=sign_in.nonce,
         source="authorization_code",
+        signed_in_since=sign_in.signed_in_since,
     )
     return (yield from take_in(context, asked, reply))

@@ -9,7 +9,7 @@ from typing import Any
 from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.records import AccessTokenRecord, AccountRecord, AppRecord, IdTokenRecord, RefreshTokenRecord
 from warmtoken.cache.vault import NewTokens, Replacing
-from warmtoken.errors import ClientError
+from warmtoken.errors import ClientError, ProtocolError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.family import app_of
@@ -28,7 +28,8 @@ class Asked:
     """What a token reply answers.
 
     `sent_at` is the Unix time before the request went out, from which lifetimes count. `account` is the user it must
-    be for, None for whoever signed in; `source` says how the user signed in. `imported` is a refresh token that is
+    be for, None for whoever signed in; `source` says how the user signed in, `signed_in_since` (Unix seconds) when at
+    the earliest, which an id token must show. `imported` is a refresh token that is
     not in the cache yet; it is kept where the reply brings no other. `extended_key` tells the access token apart from
     those of plain requests.
     """
@@ -47,6 +48,7 @@ class Asked:
     for_user: bool = True
     imported: str | None = None
     extended_key: str = ""
+    signed_in_since: float | None = None
 
 
 def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[AuthenticationResult]:
@@ -64,6 +66,12 @@ def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[Authentic
 
 
 def _checked_claims(context: Context, asked: Asked, reply: TokenReply) -> dict[str, Any]:
+    if reply.id_token is None and asked.signed_in_since is not None:
+        raise ProtocolError(
+            "id_token_missing",
+            "expected an id token that says when the user signed in, as max_age asks, the reply has none",
+            correlation_id=asked.correlation_id,
+        )
     if reply.id_token is None or not asked.for_user:
         return {}
     return check_id_token(
@@ -72,6 +80,7 @@ def _checked_claims(context: Context, asked: Asked, reply: TokenReply) -> dict[s
         client_id=context.client.client_id,
         now=context.now(),
         nonce=asked.nonce,
+        signed_in_since=asked.signed_in_since,
     )
 
 

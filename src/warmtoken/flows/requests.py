@@ -11,6 +11,7 @@ from warmtoken.cache.extended_key import CLIENT_CLAIMS, extended_key
 from warmtoken.flows.context import Remember
 from warmtoken.models import Account
 from warmtoken.notices import DeviceCode
+from warmtoken.protocol.authority import split_url
 from warmtoken.protocol.claims import canonical_claims
 from warmtoken.protocol.scopes import check_scopes
 
@@ -135,6 +136,42 @@ class DeviceCodeRequest:
         check_text("claims", self.claims)
         check_correlation_id(self.correlation_id)
         check_seconds("timeout", self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class AuthCodeRequest:
+    """A request for a user's sign-in at a web site; `redirect_uri` is where the browser brings the user back to.
+
+    `max_age` is in seconds. Raises TypeError and ValueError where an argument is of the wrong type or out of range.
+    """
+
+    scopes: Iterable[str]
+    redirect_uri: str
+    login_hint: str | None = None
+    domain_hint: str | None = None
+    prompt: str | None = None
+    claims: str | None = None
+    max_age: int | None = None
+    response_mode: str | None = None
+    correlation_id: str | None = None
+    asked: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", check_scopes(self.scopes))
+        split_url(self.redirect_uri, "redirect_uri")
+        for name in ("login_hint", "domain_hint", "prompt", "claims"):
+            check_text(name, getattr(self, name))
+        check_correlation_id(self.correlation_id)
+        _check_max_age(self.max_age)
+        # A fragment never reaches the web site's server (OAuth 2.0 Multiple Response Type Encoding, section 2.1).
+        if self.response_mode not in (None, "query", "form_post"):
+            raise ValueError(f'expected response_mode to be "query", "form_post" or None, got {self.response_mode!r}')
+
+
+def _check_max_age(value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"expected max_age to be a whole number of seconds or None, got {type(value).__name__}")
+    check_seconds("max_age", value)
 
 
 def new_correlation_id(given: str | None) -> str:

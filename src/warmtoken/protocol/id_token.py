@@ -22,13 +22,21 @@ _TENANT = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
 
 def check_id_token(
-    id_token: str, *, issuer: str, client_id: str, now: float, nonce: str | None, leeway: int = DEFAULT_LEEWAY
+    id_token: str,
+    *,
+    issuer: str,
+    client_id: str,
+    now: float,
+    nonce: str | None,
+    signed_in_since: float | None = None,
+    leeway: int = DEFAULT_LEEWAY,
 ) -> dict[str, Any]:
     """Return the claims of an id token that came from the token endpoint.
 
     The signature is not checked: the token came straight from the provider over TLS (section 3.1.3.7, item 6).
     `issuer` may hold Entra's `{tenantid}`; `now` is in Unix seconds, `leeway` in seconds; `nonce` is the sign-in's,
-    None where there was none. Raises ProtocolError with a code for each check; no message shows a claim's value.
+    None where there was none; `signed_in_since` (Unix seconds) is when the user must have signed in at the earliest,
+    None where that does not matter. Raises ProtocolError with a code for each check; no message shows a claim's value.
     """
     claims = _decode(id_token)
     check = _Check(claims, client_id, now, leeway)
@@ -38,6 +46,8 @@ def check_id_token(
     check.times()
     if nonce is not None:
         check.nonce(nonce)
+    if signed_in_since is not None:
+        check.signed_in_since(signed_in_since)
     return claims
 
 
@@ -92,6 +102,10 @@ class _Check:
         nonce = self.claims.get("nonce")
         if not isinstance(nonce, str) or not hmac.compare_digest(nonce.encode(), expected.encode()):
             _refuse("nonce_mismatch", "the nonce of this sign-in; it may be a replay: sign in again")
+
+    def signed_in_since(self, earliest: float) -> None:
+        if self._time("auth_time") + self.leeway < earliest:  # section 3.1.2.1: max_age makes it required
+            _refuse("auth_time_too_old", "a sign-in as recent as max_age says (auth_time); sign in again")
 
     def _time(self, name: str) -> float:
         value = self.claims.get(name)

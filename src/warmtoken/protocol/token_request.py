@@ -48,7 +48,9 @@ class RequestContext:
 class AuthorizationRequest:
     """What the browser takes to the provider; `scopes` as typed, `code_challenge` S256.
 
-    `instance_aware` asks Entra to say in which of its clouds the user's account is.
+    `domain_hint` names the user's organization at Entra; `max_age` is in seconds; `response_mode` says how the answer
+    comes back, "query" or "form_post", None as the provider does by itself. `instance_aware` asks Entra
+    to say in which of its clouds the user's account is.
     """
 
     redirect_uri: str
@@ -60,6 +62,9 @@ class AuthorizationRequest:
     prompt: str | None = None
     claims: str | None = None
     instance_aware: bool = False
+    domain_hint: str | None = None
+    max_age: int | None = None
+    response_mode: str | None = None
 
 
 def authorization_url(context: RequestContext, request: AuthorizationRequest) -> str:
@@ -191,7 +196,14 @@ def _authorization_parameters(context: RequestContext, request: AuthorizationReq
         **_entra_fields(context),
         **({"instance_aware": "true"} if request.instance_aware else {}),
         **_filled(login_hint=request.login_hint, prompt=prompt, claims=request.claims),
+        **_web_fields(request),
     }
+
+
+def _web_fields(request: AuthorizationRequest) -> dict[str, str]:
+    max_age = None if request.max_age is None else str(request.max_age)
+    given = {"domain_hint": request.domain_hint, "max_age": max_age, "response_mode": request.response_mode}
+    return {name: value for name, value in given.items() if value}
 
 
 def sign_in_scopes(metadata: ProviderMetadata, scopes: Sequence[str]) -> str:

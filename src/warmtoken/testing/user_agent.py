@@ -7,6 +7,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from http.cookiejar import CookieJar
 from typing import Any, Literal, get_args
 from urllib.parse import urlencode, urljoin
 
@@ -21,9 +22,10 @@ class UserAgent:
     """A browser and its user, for `open_browser`: call it with a URL, and it signs `username` in.
 
     It follows redirects, fills in the forms of `IdentityProvider` (sign-in, device) and at last gets the redirect URI
-    of the program. By default it does so in a background thread, and the call returns at once, as with a real browser;
-    errors are kept for `join()`. `behaviour` is "sign_in", "cancel" (the user presses Cancel) or "close" (the user
-    looks at the page and closes the browser: nothing comes back). May be called many times, by many threads.
+    of the program; it keeps the cookies of one call, as a web site's session needs. By default it does so in a
+    background thread, and the call returns at once, as with a real browser; errors are kept for `join()`. `behaviour`
+    is "sign_in", "cancel" (the user presses Cancel) or "close" (the user looks at the page and closes the browser:
+    nothing comes back). May be called many times, by many threads.
     """
 
     def __init__(
@@ -84,7 +86,8 @@ class UserAgent:
                 self._errors.append(error)
 
     def _browse(self, url: str) -> None:
-        page = _get(url)
+        window = _Window()
+        page = window.get(url)
         for _ in range(MAX_STEPS):
             self._last_page = page.text
             if page.status >= 400:
@@ -92,7 +95,7 @@ class UserAgent:
             form = page.form()
             if form is None or (self.behaviour == "close" and form.asks_the_user()):
                 return
-            page = _post(urljoin(page.url, form.action), form.filled(self.username, self.behaviour == "cancel"))
+            page = window.post(urljoin(page.url, form.action), form.filled(self.username, self.behaviour == "cancel"))
         raise ProtocolError("unexpected_page", f"expected the sign-in to be done after {MAX_STEPS} pages")
 
 
@@ -163,15 +166,19 @@ class _AnyStatus(urllib.request.HTTPErrorProcessor):
     https_response = http_response
 
 
-def _get(url: str) -> _Page:
-    return _open(urllib.request.Request(url))  # noqa: S310  the URL of the program under test
+class _Window:
+    """Loads pages, with the cookies of those before."""
 
+    def __init__(self) -> None:
+        cookies = urllib.request.HTTPCookieProcessor(CookieJar())
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _AnyStatus(), cookies)
 
-def _post(url: str, data: dict[str, str]) -> _Page:
-    return _open(urllib.request.Request(url, urlencode(data).encode()))  # noqa: S310  as above
+    def get(self, url: str) -> _Page:
+        return self._open(urllib.request.Request(url))  # noqa: S310  the URL of the program under test
 
+    def post(self, url: str, data: dict[str, str]) -> _Page:
+        return self._open(urllib.request.Request(url, urlencode(data).encode()))  # noqa: S310  as above
 
-def _open(request: urllib.request.Request) -> _Page:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _AnyStatus())
-    with opener.open(request, timeout=STEP_SECONDS) as reply:
-        return _Page(reply.url, reply.status, reply.read().decode("utf-8", errors="replace"))
+    def _open(self, request: urllib.request.Request) -> _Page:
+        with self._opener.open(request, timeout=STEP_SECONDS) as reply:
+            return _Page(reply.url, reply.status, reply.read().decode("utf-8", errors="replace"))
