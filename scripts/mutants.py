@@ -125,6 +125,42 @@ MUTANTS = {
         "if found is None:",
         "tests/flows/test_silent.py tests/flows/test_client_credentials.py",
     ),
+    "a web site's redirect answers the sign-in of the session": Mutant(
+        "src/warmtoken/flows/auth_code_flow.py",
+        "    kept.check_state(brought.get(\"state\", \"\"))\n",
+        "",
+        "tests/flows/test_auth_code_flow.py",
+    ),
+    "a code goes to the provider that the user was sent to": Mutant(
+        "src/warmtoken/flows/auth_code_flow.py",
+        "(self.client_id, self.authority) != (context.client.client_id, context.authority.url)",
+        "self.client_id != context.client.client_id",
+        "tests/flows/test_auth_code_flow.py",
+    ),
+    "a sign-in at a web site ends after an hour": Mutant(
+        "src/warmtoken/flows/auth_code_flow.py",
+        "    kept.check_age(context.now())\n",
+        "",
+        "tests/flows/test_auth_code_flow.py",
+    ),
+    "a redirect brings each parameter once": Mutant(
+        "src/warmtoken/flows/auth_code_flow.py",
+        "if len(brought) != len(pairs):",
+        "if False:",
+        "tests/flows/test_auth_code_flow.py",
+    ),
+    "the id token is of this sign-in": Mutant(
+        "src/warmtoken/flows/replies.py",
+        "nonce=asked.nonce,",
+        "nonce=None,",
+        "tests/flows/test_auth_code_flow.py tests/flows/test_authorization_code.py",
+    ),
+    "a user who signed in too long ago is refused": Mutant(
+        "src/warmtoken/flows/replies.py",
+        "signed_in_since=asked.signed_in_since,",
+        "signed_in_since=None,",
+        "tests/flows/test_auth_code_flow.py",
+    ),
     "a provider that asks to wait is not asked": Mutant(
         "src/warmtoken/flows/throttling.py",
         "    if found is not None:\n        note, left = found",

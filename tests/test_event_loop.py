@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from isolated.support import HERE, environment
+from support.web_site import landing
 from support.world import ALICE, KEY, SCOPES, World, new_world
 
 from warmtoken import Account, DeviceCode, TokenCache, UiRequiredError
@@ -59,6 +60,17 @@ def enter_code(code: DeviceCode) -> None:
     UserAgent(ALICE, background=False)(code.verification_uri_complete or "")
 
 
+async def sign_in_at_a_web_site(app: Any) -> None:
+    page = contextlib.ExitStack()
+    site = await asyncio.to_thread(page.enter_context, landing())
+    try:
+        flow = await app.initiate_auth_code_flow(SCOPES, site.redirect_uri)
+        brought = await asyncio.to_thread(site.visit, flow["auth_uri"])
+        await app.acquire_token_by_auth_code_flow(flow, brought)
+    finally:
+        await asyncio.to_thread(page.close)
+
+
 PUBLIC: dict[str, Method] = {
     "acquire_token_silent": lambda app, account: app.acquire_token_silent(SCOPES, account),
     "acquire_token_silent of fewer scopes": lambda app, account: app.acquire_token_silent(SCOPES[:1], account),
@@ -73,6 +85,8 @@ PUBLIC: dict[str, Method] = {
     "acquire_token_interactive": lambda app, _: app.acquire_token_interactive(SCOPES, open_browser=UserAgent(ALICE)),
     "acquire_token_by_device_code": lambda app, _: app.acquire_token_by_device_code(SCOPES, on_user_code=enter_code),
     "acquire_token_by_refresh_token": lambda app, _: app.acquire_token_by_refresh_token("rt-unknown", SCOPES),
+    "initiate_auth_code_flow": lambda app, _: app.initiate_auth_code_flow(SCOPES, "https://site.example/callback"),
+    "acquire_token_by_auth_code_flow": lambda app, _: sign_in_at_a_web_site(app),
     "get_accounts": lambda app, _: app.get_accounts(),
     "get_account": lambda app, account: app.get_account(account.home_account_id),
     "get_tenant_profiles": lambda app, account: app.get_tenant_profiles(account),

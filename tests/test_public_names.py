@@ -13,13 +13,20 @@ from warmtoken import aio, errors, transport
 NAMES = {
     "PublicClientApplication", "ConfidentialClientApplication", "TokenCache", "Account", "AuthenticationResult",
     "ClientSecret", "ClientCertificate", "ClientAssertion", "WarmTokenError", "UiRequiredError", "ServiceError",
-    "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "TenantProfile",
+    "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "TenantProfile", "AuthCodeFlow",
 }  # fmt: skip
 
 REQUIRED = inspect.Parameter.empty
 SILENT = {
     "account": None, "*login_hint": None, "*tenant_id": None, "*force_refresh": False, "*claims": None,
     "*min_validity": None, "*correlation_id": None, "*client_claims": None, "*refresh_if_sha256": None,
+}  # fmt: skip
+WEB = {
+    "initiate_auth_code_flow": {
+        "scopes": REQUIRED, "redirect_uri": REQUIRED, "*login_hint": None, "*domain_hint": None, "*prompt": None,
+        "*claims": None, "*max_age": None, "*response_mode": None, "*correlation_id": None,
+    },
+    "acquire_token_by_auth_code_flow": {"flow": REQUIRED, "params": REQUIRED},
 }  # fmt: skip
 # Parameters and their defaults in order; a star is for keyword-only ones.
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
@@ -39,6 +46,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "acquire_token": {"scopes": REQUIRED, "account": None, "*fallback": "interactive"},
         "acquire_token_by_refresh_token": {"refresh_token": REQUIRED, "scopes": REQUIRED},
+        **WEB,
     },
     "ConfidentialClientApplication": {
         "__init__": {
@@ -49,6 +57,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
             "*refresh_if_sha256": None,
         },
         "remove_tokens_for_client": {},
+        **WEB,
         "acquire_token_silent": {"scopes": REQUIRED, **SILENT},
     },
 }  # fmt: skip

@@ -17,6 +17,8 @@ import pytest
 from warmtoken import (
     AuthenticationResult,
     ClientError,
+    ClientSecret,
+    ConfidentialClientApplication,
     PublicClientApplication,
     ServiceError,
     TenantProfile,
@@ -153,6 +155,35 @@ def test_a_sign_in_names_the_mailbox_of_the_hint(app: PublicClientApplication, e
 
     app.acquire_token_interactive(SCOPES, login_hint="alice@contoso.example", open_browser=browse)
     assert entra.requests[-1].headers["x-anchormailbox"] == "upn:alice@contoso.example"
+
+
+def test_a_web_sites_user_signs_in_at_the_tenant_asked_for_and_is_served_in_the_home_tenant(
+    cache: TokenCache, entra: Entra
+) -> None:
+    web = ConfidentialClientApplication(
+        "cli", credential=ClientSecret("its-secret"), authority=COMMON, cache=cache, transport=entra
+    )
+    hint = "alice@contoso.example"
+    flow = web.initiate_auth_code_flow(
+        SCOPES, "https://site.example/callback", login_hint=hint, domain_hint="contoso.example"
+    )
+    assert entra.requests == []  # the endpoints are known
+    assert flow["auth_uri"].startswith(f"{COMMON}/oauth2/v2.0/authorize?")
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(flow["auth_uri"]).query).items()}
+    assert (asked["login_hint"], asked["domain_hint"], asked["client_info"]) == (hint, "contoso.example", "1")
+    entra.nonce = asked["nonce"]
+    brought = {"code": "c", "state": asked["state"], "session_state": "s"}  # no iss: Entra names none
+    result = web.acquire_token_by_auth_code_flow(flow, brought)
+    assert entra.requests[-1].url == f"{COMMON}/oauth2/v2.0/token"
+    assert entra.requests[-1].headers["x-anchormailbox"] == f"upn:{hint}"
+    form = entra.form()
+    assert (form["client_id"], form["client_secret"], form["client_info"]) == ("cli", "its-secret", "1")
+    assert (form["code_verifier"], form["redirect_uri"]) == (flow["code_verifier"], "https://site.example/callback")
+    assert set(form["scope"].split()) == {"User.Read", "openid", "profile", "offline_access"}
+    assert (result.tenant_id, result.unique_id) == (HOME, "oid-1")
+    account = web.get_account(f"oid-1.{HOME}")
+    assert web.acquire_token_silent(SCOPES, account).access_token == result.access_token
+    assert len(entra.requests) == 1
 
 
 def test_the_granted_scopes_are_kept_in_order_without_case(

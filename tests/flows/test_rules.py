@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
-from support.world import KEY, SCOPES, World
+from support.web_site import landing
+from support.world import ALICE, KEY, SCOPES, Client, World
 
-from warmtoken import ClientSecret, ConfidentialClientApplication, TokenCache
-from warmtoken.testing import Clock
+from warmtoken import ClientSecret, ConfidentialClientApplication, DeviceCode, TokenCache
+from warmtoken.testing import Clock, UserAgent
 from warmtoken.transport import HttpRequest, HttpResponse
 
 HOST = "https://login.microsoftonline.com"
@@ -50,3 +53,58 @@ def test_a_token_lies_in_the_tenant_that_was_asked_for(cache: TokenCache) -> Non
     for asked, tenant in (("one", "two"), ("two", "one")):
         result = app(asked).acquire_token_for_client(scope, tenant_id=tenant)
         assert (result.access_token, result.metadata.token_source) == (f"at-{tenant}", "cache")
+
+
+def interactively(app: Client, _: str) -> Any:
+    return app.acquire_token_interactive(SCOPES, open_browser=UserAgent(ALICE))
+
+
+def at_a_web_site(app: Client, _: str) -> Any:
+    with landing() as site:
+        flow = app.initiate_auth_code_flow(SCOPES, site.redirect_uri)
+        return app.acquire_token_by_auth_code_flow(flow, site.visit(flow["auth_uri"], UserAgent(ALICE)))
+
+
+def on_another_device(app: Client, _: str) -> Any:
+    def enter(code: DeviceCode) -> None:
+        UserAgent(ALICE, background=False)(code.verification_uri_complete or "")
+
+    return app.acquire_token_by_device_code(SCOPES, on_user_code=enter)
+
+
+def by_another_librarys_refresh_token(app: Client, refresh_token: str) -> Any:
+    return app.acquire_token_by_refresh_token(refresh_token, SCOPES)
+
+
+def refresh_token_elsewhere(world: World) -> str:
+    """A refresh token of the same user and client that this cache does not have."""
+    sent: list[bytes] = []
+    other = World("sync", world.directory.with_name("other"), world.idp, world.clock)
+    client = other.public(before=lambda request: sent.append(request.body))
+    account = other.sign_in(client).account
+    world.idp.rotation = "never"
+    client.acquire_token_silent(SCOPES, account, force_refresh=True)
+    return parse_qs(sent[-1].decode())["refresh_token"][0]
+
+
+@pytest.mark.parametrize(
+    "sign_in", [interactively, at_a_web_site, on_another_device, by_another_librarys_refresh_token]
+)
+def test_a_sign_in_never_reads_the_cache_and_always_writes_it(
+    world: World, sign_in: Callable[[Client, str], Any]
+) -> None:
+    """The same user, client and scopes, of whom the cache has a token that is good."""
+    refresh_token = refresh_token_elsewhere(world)
+    app = world.public()
+    before = world.sign_in(app)
+    assert app.acquire_token_silent(SCOPES, before.account).metadata.token_source == "cache"
+    result = sign_in(app, refresh_token)
+    assert (result.account.username, result.account.environment) == (ALICE, before.account.environment)
+    assert result.access_token != before.access_token
+    assert (result.metadata.token_source, result.metadata.cache_refresh_reason) == (
+        "identity_provider",
+        "not_applicable",
+    )
+    for worker in (app, world.public(cache=world.new_cache())):
+        assert worker.acquire_token_silent(SCOPES, result.account).access_token == result.access_token
+    assert world.token_requests() == 1

@@ -136,6 +136,13 @@ const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 const none = { token_endpoint_auth_method: 'none', application_type: 'native', response_types: ['code'] };
 const cc = { grant_types: ['client_credentials'], response_types: [], redirect_uris: [] };
 const loop = ['127.0.0.1', 'localhost'].flatMap((host) => ['', '/', '/callback'].map((p) => `http://${host}${p}`));
+// Native, so that the test's web site may be on any port.
+const web = {
+  application_type: 'native',
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+  redirect_uris: loop,
+};
 const clients = [
   {
     client_id: 'cli',
@@ -190,10 +197,9 @@ const clients = [
   {
     client_id: 'web',
     client_secret: 'web-secret-0123456789',
-    grant_types: ['authorization_code', 'refresh_token'],
-    response_types: ['code'],
-    redirect_uris: ['http://127.0.0.1:8000/callback'],
+    ...web,
   },
+  { client_id: 'web-jwt', token_endpoint_auth_method: 'private_key_jwt', jwks: read('svc-jwt.pub.jwks.json'), ...web },
 ];
 
 const newKey = async () => ({

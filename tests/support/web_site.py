@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from warmtoken.testing import UserAgent
 
 Wsgi = Callable[[dict[str, Any], Callable[..., object]], Iterable[bytes]]
+
+
+class Agent(Protocol):
+    """A browser that signs its user in."""
+
+    def __call__(self, url: str) -> object: ...
+    def join(self) -> None: ...
 
 
 class _Quiet(WSGIRequestHandler):
@@ -47,7 +54,7 @@ class Landing:
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"landed"]
 
-    def visit(self, auth_uri: str, agent: UserAgent | None = None) -> dict[str, str]:
+    def visit(self, auth_uri: str, agent: Agent | None = None) -> dict[str, str]:
         """Open the URL of a sign-in in a browser and return what it brings back."""
         self.brought.clear()
         agent = agent or UserAgent()

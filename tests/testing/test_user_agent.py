@@ -24,6 +24,7 @@ class Receiver(HTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receive)
         self.received: list[dict[str, str]] = []
+        self.cookies: list[str] = []
         self.status = 200
 
     @property
@@ -41,6 +42,7 @@ class _Receive(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(self.headers["Content-Length"])).decode())
 
     def _answer(self, query: str) -> None:
+        self.server.cookies.append(self.headers.get("Cookie", ""))
         self.server.received.append(dict(parse_qsl(query)))
         self.send_response(self.server.status)
         self.send_header("Content-Length", "6")
@@ -76,6 +78,16 @@ def test_signs_in_and_comes_back(idp: IdentityProvider, app: App, receiver: Rece
     tokens = app.redeem(answer["code"], redirect_uri=receiver.redirect_uri)
     assert tokens.status_code == 200
     assert agent.last_page == "landed"
+
+
+def test_keeps_the_cookies_of_one_call(idp: IdentityProvider, app: App, receiver: Receiver) -> None:
+    agent = UserAgent("bob", background=False)
+    for _ in range(2):
+        agent(sign_in_url(idp, app, receiver))
+    assert len(receiver.cookies) == 2
+    assert all("warmtoken_testing" in cookies for cookies in receiver.cookies)  # of the provider, on the same host
+    assert len(set(receiver.cookies)) == 2
+    assert idp.counters.requests["authorize"] == 4  # asked for the name each time
 
 
 def test_cancels(idp: IdentityProvider, app: App, receiver: Receiver) -> None:
