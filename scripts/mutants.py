@@ -127,7 +127,7 @@ MUTANTS = {
     ),
     "a web site's redirect answers the sign-in of the session": Mutant(
         "src/warmtoken/flows/auth_code_flow.py",
-        "    kept.check_state(brought.get(\"state\", \"\"))\n",
+        '    kept.check_state(brought.get("state", ""))\n',
         "",
         "tests/flows/test_auth_code_flow.py",
     ),

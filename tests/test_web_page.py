@@ -69,3 +69,13 @@ def test_a_redirect_that_no_sign_in_waits_for_is_refused(
         assert (page.status, page.read()) == (503, b"No sign-in: state_mismatch")
     assert names["app"].get_accounts() == []
     assert idp.counters.grants == {}
+
+
+def test_other_pages_begin_no_sign_in(site: tuple[str, Any]) -> None:
+    """As the icon that a browser asks for by itself while its user signs in."""
+    address, names = site
+    with pytest.raises(HTTPError) as refused, urlopen(f"{address}/favicon.ico", timeout=10):
+        pass
+    with refused.value as page:
+        assert page.status == 404
+    assert [*names["sessions"].values()] == [{}]

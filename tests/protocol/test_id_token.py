@@ -26,8 +26,8 @@ def jwt(header=None, **changes):
     return f"{part(header or {'alg': 'RS256'})}.{part(claims)}.c2ln"
 
 
-def check(token, *, issuer=ISSUER, nonce="n", now=NOW):
-    return check_id_token(token, issuer=issuer, client_id="app", now=now, nonce=nonce)
+def check(token, *, issuer=ISSUER, nonce="n", now=NOW, since=None):
+    return check_id_token(token, issuer=issuer, client_id="app", now=now, nonce=nonce, signed_in_since=since)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,28 @@ def test_not_a_jwt(token):
 
 def test_no_nonce_was_sent():
     assert check(jwt(nonce=...), nonce=None)["sub"] == "s"
+
+
+@pytest.mark.parametrize("auth_time", [NOW, NOW - 300, NOW - 299.5])
+def test_a_sign_in_that_is_recent_enough(auth_time):
+    assert check(jwt(auth_time=auth_time), since=NOW)["auth_time"] == auth_time
+
+
+@pytest.mark.parametrize(
+    ("auth_time", "code"),
+    [
+        (NOW - 301, "id_token_auth_time_too_old"),
+        (..., "id_token_auth_time_invalid"),
+        (None, "id_token_auth_time_invalid"),
+        (str(NOW), "id_token_auth_time_invalid"),
+        (True, "id_token_auth_time_invalid"),
+    ],
+)
+def test_a_sign_in_that_is_too_old_or_of_no_time(auth_time, code):
+    with pytest.raises(ProtocolError) as caught:
+        check(jwt(auth_time=auth_time), since=NOW)
+    assert caught.value.code == code
+    assert check(jwt(auth_time=auth_time))["sub"] == "s"  # where that does not matter
 
 
 def test_entra_issuer_of_the_tokens_own_tenant():

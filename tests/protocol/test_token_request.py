@@ -223,8 +223,15 @@ def test_authorization_url():
 
 
 def test_authorization_url_at_entra_with_all():
-    more = {"login_hint": "ada@example.test", "prompt": "select_account", "claims": '{"a":1}'}
-    assert query_of(authorization_url(entra(), asked(**more))) == {**LEAST_QUERY, "client_info": "1", **more}
+    more = {
+        "login_hint": "ada@example.test",
+        "prompt": "select_account",
+        "claims": '{"a":1}',
+        "domain_hint": "example.test",
+        "response_mode": "form_post",
+    }
+    url = authorization_url(entra(), asked(**more, max_age=0))
+    assert query_of(url) == {**LEAST_QUERY, "client_info": "1", **more, "max_age": "0"}
 
 
 def test_the_endpoints_own_query_is_kept():
