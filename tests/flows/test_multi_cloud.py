@@ -152,6 +152,19 @@ def test_the_code_is_redeemed_in_the_same_tenant_of_the_cloud_that_the_redirect_
     assert result.metadata.token_endpoint == f"https://{US}/{tenant}/oauth2/v2.0/token"
 
 
+def test_a_web_sites_code_is_redeemed_there_as_well(app: Client, service: Clouds) -> None:
+    flow = app.initiate_auth_code_flow(SCOPES, "https://site.example/callback")
+    assert "instance_aware=true" in flow["auth_uri"]
+    service.claims["nonce"] = flow["nonce"]
+    brought = {"code": "the-code", "state": flow["state"]}
+    with pytest.raises(ProtocolError, match="invalid_instance"):
+        app.acquire_token_by_auth_code_flow(flow, {**brought, "cloud_instance_host_name": "evil.test"})
+    assert service.requests == []
+    result = app.acquire_token_by_auth_code_flow(flow, {**brought, "cloud_instance_host_name": US})
+    assert service.urls() == [f"https://{US}/common/oauth2/v2.0/token"]
+    assert result.account.environment == US
+
+
 def test_the_account_is_of_the_cloud_that_the_redirect_names(app: Client, service: Clouds) -> None:
     """A program finds the API of the same cloud by the account's environment (MSAL.NET's documentation)."""
     account = sign_in(app, service, US).account
