@@ -1,7 +1,8 @@
 """Celery's prefork pool: a busy parent with the cache open, and children that it replaces after a few tasks.
 
-None is killed here: a child of Celery's pool (billiard 4.3) waits for tasks with the lock of all children in its hand. One
-that is killed then leaves the others waiting for ever, whatever the tasks do. test_servers.py kills workers of gunicorn.
+None is killed here: a child of Celery's pool (billiard 4.3) waits for tasks with the lock of all children in its hand.
+One that is killed then leaves the others waiting for ever, whatever the tasks do. Gunicorn's workers are killed, by
+test_servers.py.
 """
 
 from __future__ import annotations
