@@ -47,13 +47,14 @@ def cached_result(CachedToken token not None, account, str level not None, doubl
             token.local_account_id,
             correlation_id,
             _metadata(level, token.refresh_on, duration_ms, reason),
+            (),
         ),
     )
 
 
 if AuthenticationResult.__slots__ != (
     "access_token", "expires_on", "scopes", "token_type", "account", "id_token", "tenant_id", "unique_id",
-    "correlation_id", "metadata",
+    "correlation_id", "metadata", "more",
 ) or ResultMetadata.__slots__ != (
     "token_source", "cache_refresh_reason", "cache_level", "refresh_on", "duration_total_ms", "duration_http_ms",
     "token_endpoint",

@@ -71,7 +71,8 @@ class AuthenticationResult:
     """An access token and what is known about it.
 
     `expires_on` is in Unix seconds. `scopes` are the granted ones, which may be more than were asked for.
-    `correlation_id` is None on a cache hit for which the caller gave none. The repr shows no token.
+    `correlation_id` is None on a cache hit for which the caller gave none. `more` are the pairs that
+    `additional_response_parameters` is made of. The repr shows no token.
     """
 
     access_token: str = field(repr=False)
@@ -84,6 +85,12 @@ class AuthenticationResult:
     unique_id: str = ""
     correlation_id: str | None = None
     metadata: ResultMetadata = ResultMetadata("cache")
+    more: tuple[tuple[str, str | int | float | bool], ...] = field(default=(), repr=False)
+
+    @property
+    def additional_response_parameters(self) -> dict[str, str | int | float | bool]:
+        """What the provider said besides, by name: texts, numbers and truth values; empty from the cache (MSAL.NET)."""
+        return dict(self.more)
 
     @property
     def id_token_claims(self) -> dict[str, Any]:

@@ -84,7 +84,8 @@ class Entra:
             "expires_in": 3600,
             "scope": self.scope,
             "id_token": f"{segment({'alg': 'RS256'})}.{segment(claims)}.c2ln",
-            "client_info": segment({"uid": self.uid, "utid": HOME}),
+            "client_info": segment({"uid": self.uid, "utid": HOME, "xms_tdbr": "EU"}),
+            "spa_code": "spa-canary",
         }
 
 
@@ -122,6 +123,15 @@ def test_a_user_is_named_by_client_info_and_the_token_lies_in_the_home_tenant(
     for _ in range(2):
         assert app.acquire_token_silent(SCOPES, account).access_token == signed_in.access_token
     assert len(entra.requests) == 1
+
+
+def test_what_entra_says_besides_comes_with_its_reply_and_not_from_the_cache(
+    app: PublicClientApplication, signed_in: AuthenticationResult
+) -> None:
+    assert signed_in.additional_response_parameters == {"xms_tdbr": "EU", "spa_code": "spa-canary"}
+    assert "canary" not in repr(signed_in)
+    for _ in range(2):
+        assert app.acquire_token_silent(SCOPES, signed_in.account).additional_response_parameters == {}
 
 
 def test_a_refresh_goes_to_the_home_tenant_with_entras_parameters(

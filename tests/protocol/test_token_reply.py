@@ -60,6 +60,13 @@ def test_a_full_reply():
     )
 
 
+def test_what_nothing_reads_is_handed_on_where_it_is_a_text_a_number_or_a_truth_value():
+    info = base64url({"uid": "u", "utid": "t", "xms_tdbr": "EU", "list": [1]})
+    parsed = parse_token_reply(reply(client_info=info, spa_code="S", n=1.5, yes=True, none=None, nested={"a": 1}))
+    assert parsed.more() == (("xms_tdbr", "EU"), ("spa_code", "S"), ("n", 1.5), ("yes", True))
+    assert parse_token_reply(reply()).more() == ()
+
+
 def test_repr_shows_no_secret():
     shown = repr(parse_token_reply(reply(refresh_token="RT-canary", id_token="ID-canary", device_secret="DS-canary")))
     assert "canary" not in shown

@@ -205,4 +205,5 @@ def _result(
         record.local_account_id,
         asked.correlation_id,
         metadata,
+        reply.more(),
     )

@@ -33,6 +33,7 @@ _READ = frozenset(
         "foci",
     }
 )
+_USER = frozenset({"uid", "utid"})  # what client_info is read for
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")  # RFC 6749, appendix A.17
 _TOKEN_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # an auth-scheme: RFC 9110, section 11.1
@@ -58,6 +59,12 @@ class TokenReply:
     client_info: dict[str, Any] | None = field(default=None, repr=False)
     family_id: str | None = None
     extra: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def more(self) -> tuple[tuple[str, str | int | float | bool], ...]:
+        """Return the texts, numbers and truth values that nothing here reads, client_info's too (MSAL.NET)."""
+        client_info = {name: value for name, value in (self.client_info or {}).items() if name not in _USER}
+        fields = {**client_info, **self.extra}
+        return tuple((name, value) for name, value in fields.items() if isinstance(value, str | int | float))
 
 
 def parse_token_reply(
