@@ -50,7 +50,7 @@ cdef class Wanted:
     cdef bint _are_met_by(self, Fields *fields, bytes home_account_id, frozenset granted) except -1:
         # The hashes said so already; a token must not go to the wrong user even if they were made to collide.
         return (
-            _is_in_lower_case(fields, HOME_ACCOUNT_ID, home_account_id)
+            (home_account_id is None or _is_in_lower_case(fields, HOME_ACCOUNT_ID, home_account_id))
             and _is_in_lower_case(fields, CLIENT, self.client_id)
             and _is_in_lower_case(fields, REALM, self.realm)
             and _is_in_lower_case(fields, TOKEN_TYPE, self.token_type)
@@ -65,8 +65,9 @@ cdef class CachedToken:
 
     Times are Unix seconds, but for `refresh_ms` (Unix milliseconds, 0 for never): `refresh_on` is the provider's, `refresh_ms`
     when this token is to be refreshed. `scopes` are the granted ones; `txnid` is of the snapshot that it was read from.
+    `home_account_id` is None where the request said it.
     """
-    cdef readonly str secret, target, token_type, realm, local_account_id, id_token
+    cdef readonly str secret, target, token_type, realm, local_account_id, id_token, home_account_id
     cdef readonly tuple scopes
     cdef readonly int64_t cached_at, expires_on, refresh_on, refresh_ms
     cdef readonly uint64_t txnid
@@ -79,16 +80,17 @@ cdef class CachedToken:
 
 
 def load_token(Store store not None, Unsealer sealer not None, Wanted wanted not None, bytes partition not None,
-               str home_account_id not None, int64_t usable_after_ms):
+               str home_account_id, int64_t usable_after_ms):
     """Return the CachedToken that serves a request, or None.
 
-    `partition` (16 bytes) says whose tokens, `home_account_id` (in lower case) what they must say. Of all that cover
-    the request the one that expires last is chosen, unless the exact one is usable after `usable_after_ms` (Unix
-    milliseconds). What does not verify is not there.
+    `partition` (16 bytes) says whose tokens, `home_account_id` (in lower case) what they must say, None where that is
+    to be found out. Of all that cover the request the one that expires last is chosen, unless the exact one is usable
+    after `usable_after_ms` (Unix milliseconds). What does not verify is not there.
     """
     cdef unsigned char[KEY_SIZE] key, identity_key
     cdef unsigned char[HEADER_SIZE] head, identity_head
     cdef bytes body = None, identity = None
+    cdef bytes user = None if home_account_id is None else home_account_id.encode()
     cdef Found best
     cdef CachedToken token
     cdef int rc
@@ -114,7 +116,7 @@ def load_token(Store store not None, Unsealer sealer not None, Wanted wanted not
     if body is None:
         return None
     body = sealer._unseal(ACCESS_TOKEN_RECORD, <char *>best.key, KEY_SIZE, head, body)
-    if body is None or not _decode_token(token, body, wanted, home_account_id.encode()):
+    if body is None or not _decode_token(token, body, wanted, user):
         sealer.unreadable += 1
         return None
     token.refresh_ms = wt_le64(head + REFRESH_AT)
@@ -180,6 +182,8 @@ cdef bint _decode_token(CachedToken token, bytes plain, Wanted wanted, bytes hom
     token.scopes, granted = _scopes_of(token.target)
     if not wanted._are_met_by(&fields, home_account_id, granted):
         return False
+    if home_account_id is None:
+        token.home_account_id = _text(&fields, HOME_ACCOUNT_ID)
     token.secret = _text(&fields, SECRET)
     token.cached_at = _number(&fields, CACHED)
     token.expires_on = _number(&fields, EXPIRES)

@@ -18,7 +18,7 @@ from warmtoken.models import Account, AuthenticationResult
 
 if TYPE_CHECKING:
     from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
-    from warmtoken.notices import AuthCodeFlow, BackgroundRefresh, DeviceCode, TenantProfile
+    from warmtoken.notices import AuthCodeFlow, BackgroundRefresh, DeviceCode, LongRunningSession, TenantProfile
 
 # Names that many programs never use: their modules are loaded when they are first asked for.
 _LATE = {
@@ -28,6 +28,7 @@ _LATE = {
     "ClientCertificate": "credentials",
     "ClientSecret": "credentials",
     "DeviceCode": "notices",
+    "LongRunningSession": "notices",
     "TenantProfile": "notices",
 }
 
@@ -45,6 +46,7 @@ __all__ = [
     "ClientSecret",
     "ConfidentialClientApplication",
     "DeviceCode",
+    "LongRunningSession",
     "ProtocolError",
     "PublicClientApplication",
     "ServiceError",

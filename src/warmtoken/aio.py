@@ -12,7 +12,7 @@ from warmtoken.default_transport import AsyncDefaultTransport
 from warmtoken.flows.async_driver import drive, finish
 from warmtoken.flows.effects import Flow
 from warmtoken.models import Account, AuthenticationResult
-from warmtoken.notices import AuthCodeFlow, TenantProfile
+from warmtoken.notices import AuthCodeFlow, LongRunningSession, TenantProfile
 from warmtoken.public_client import PublicClient
 from warmtoken.transport import AsyncTransport
 
@@ -24,6 +24,8 @@ _Account = Coroutine[Any, Any, Account | None]
 _Nothing = Coroutine[Any, Any, None]
 _Profiles = Coroutine[Any, Any, list[TenantProfile]]
 _AuthCodeFlow = Coroutine[Any, Any, AuthCodeFlow]
+_Session = Coroutine[Any, Any, LongRunningSession]
+_Stopped = Coroutine[Any, Any, bool]
 
 
 async def _ready(result: AuthenticationResult) -> AuthenticationResult:
@@ -68,6 +70,9 @@ class PublicClientApplication(
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[_Token, _Accounts, _Account, _Nothing, _Profiles, _AuthCodeFlow, AsyncTransport], _Awaiting
+    ConfidentialClient[
+        _Token, _Accounts, _Account, _Nothing, _Profiles, _AuthCodeFlow, AsyncTransport, _Session, _Stopped
+    ],
+    _Awaiting,
 ):
     """The asynchronous twin of `warmtoken.ConfidentialClientApplication`: each method returns a coroutine."""

@@ -13,7 +13,7 @@ from warmtoken.public_client import PublicClient
 if TYPE_CHECKING:
     from warmtoken.default_transport import DefaultTransport
     from warmtoken.flows.effects import Flow
-    from warmtoken.notices import AuthCodeFlow, TenantProfile
+    from warmtoken.notices import AuthCodeFlow, LongRunningSession, TenantProfile
     from warmtoken.transport import Transport
 
 
@@ -22,6 +22,7 @@ _Accounts = list[Account]
 _Account = Account | None
 _Profiles: TypeAlias = "list[TenantProfile]"
 _AuthCodeFlow: TypeAlias = "AuthCodeFlow"
+_Session: TypeAlias = "LongRunningSession"
 
 
 class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"]):
@@ -69,6 +70,7 @@ class PublicClientApplication(
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"], _Blocking
+    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport", _Session, bool],
+    _Blocking,
 ):
     __doc__ = ConfidentialClient.__doc__

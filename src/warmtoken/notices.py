@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from warmtoken.models import Account, ResultMetadata, claims_of
+from warmtoken.models import Account, AuthenticationResult, ResultMetadata, claims_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,14 @@ class AuthCodeFlow(TypedDict):
     client_id: str
     authority: str
     created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LongRunningSession:
+    """What `initiate_long_running_on_behalf_of` began: the first token, and the key by which to get others.
+
+    Whoever has the key gets the user's tokens from this client: keep it as you keep a token. The repr shows neither.
+    """
+
+    session_key: str = field(repr=False)
+    result: AuthenticationResult

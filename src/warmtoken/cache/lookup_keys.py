@@ -21,14 +21,21 @@ _KEPT = 4096  # hashes of each kind
 
 
 class Owner(NamedTuple):
-    """Whose tokens: a client's own (`home_account_id` None) or those of a user of that client.
+    """Whose tokens: a client's own (`home_account_id` None), those of a user of that client, or those of a session.
 
-    `authority` is the authority's name in the cache, the same for all aliases of a cloud.
+    `authority` is the authority's name in the cache, the same for all aliases of a cloud. A `session` is what a client
+    does on behalf of a user: by its key alone its tokens are found, whoever the user is.
     """
 
     authority: str
     client_id: str
     home_account_id: str | None = None
+    session: str = ""
+
+    @property
+    def user(self) -> Owner:
+        """The user on whose behalf a session is."""
+        return self._replace(session="")
 
 
 class Slot(NamedTuple):
@@ -70,10 +77,18 @@ class LookupKeys:
 
     def partition(self, owner: Owner) -> bytes:
         """Return the 16 bytes that all keys of an owner begin with."""
+        if owner.session:
+            return self._partition_of_session(owner)
         if owner.home_account_id is None:
             return self._clients("app", owner.authority, owner.client_id).digest()
         state = self._clients("user", owner.authority, owner.client_id).copy()
         state.update(_prefixed(owner.home_account_id.lower()))
+        return state.digest()
+
+    def _partition_of_session(self, owner: Owner) -> bytes:
+        # With case: it is a digest, or what a program made up.
+        state = self._clients("session", owner.authority, owner.client_id).copy()
+        state.update(_prefixed(owner.session))
         return state.digest()
 
     def _hash_client(self, kind: str, authority: str, client_id: str) -> blake2b:
@@ -153,6 +168,10 @@ class LookupKeys:
     def bound_refresh_token(self, owner: Owner, binding: str) -> bytes:
         """Return the key of a refresh token that is bound to more than its user, and serves no plain request."""
         return self.partition(owner) + self._hash(("bound refresh", binding))
+
+    def sessions(self, user: Owner) -> bytes:
+        """Return the 16-byte prefix of the list of a user's sessions; behind it stands the partition of each."""
+        return self._hash(("sessions", self.partition(user).hex()))
 
     def sections(self) -> bytes:
         """Return the 16-byte prefix of the sections of other libraries' caches that this one does not know."""

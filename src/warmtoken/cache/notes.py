@@ -59,7 +59,7 @@ class Notes:
     def put(self, key: bytes, note: NoteRecord, expires: int) -> None:
         """Write a note that holds until `expires`, and delete some that have ended; never raises CacheError."""
         try:
-            ended = self._some_ended(note.noted_ms)
+            ended = self.some_ended(note.noted_ms)
             commit_sealed(self._shared, self._sealer, lambda: [*ended, self._put(key, note, expires)])
             self._unsaved.pop(key, None)
         except (CacheError, ClientError):  # full, locked, or closed meanwhile: the provider's words matter more
@@ -71,7 +71,8 @@ class Notes:
         sealed = self._sealer.seal(RecordType.NOTE, key, records.encode(note), Header(expires, 0, 1))
         return _engine.PUT, _engine.NOTE, key, sealed
 
-    def _some_ended(self, now: int) -> list[Operation]:
+    def some_ended(self, now: int) -> list[Operation]:
+        """Return what deletes some of the notes that have ended, and of what lies among them."""
         # From a random place on: keys are hashes, so that all notes come up in the end.
         page = _engine.scan(self._store, _engine.NOTE, b"", os.urandom(32), _LOOKED_AT)
         return [(_engine.DELETE, _engine.NOTE, key) for key, value in page if _has_ended(value, now)]

@@ -132,6 +132,16 @@ class ClientRecord(NamedTuple):
     extra: str = ""
 
 
+class SessionRecord(NamedTuple):
+    """That a user has a session with tokens of its own: its key, in the list of the user's sessions."""
+
+    session: str
+    extra: str = ""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
 Record = (
     AccessTokenRecord
     | RefreshTokenRecord
@@ -141,6 +151,7 @@ Record = (
     | NoteRecord
     | SectionRecord
     | ClientRecord
+    | SessionRecord
 )
 
 

@@ -27,6 +27,7 @@ class RecordType(IntEnum):
     NOTE = 7
     CLIENT = 8
     SECTION = 9
+    SESSION = 10
 
 
 class Header(NamedTuple):

@@ -116,7 +116,7 @@ class Vault:
         `usable_after` is in Unix seconds: an exact match that expires later is taken without a look at the others.
         """
         keys, owner = self.keys, slot.owner
-        user = (owner.home_account_id or "").lower()
+        user = None if owner.session else (owner.home_account_id or "").lower()
         wanted, partition = keys.wanted(slot, scopes), keys.partition(owner)
         found = _engine.load_token(self._store, self._sealer, wanted, partition, user, int(usable_after * 1000))
         if found is None:
@@ -249,9 +249,9 @@ class Vault:
 
     def _rest_operations(self, new: NewTokens) -> list[Operation]:
         owner = new.slot.owner
-        operations = self._access_token_operations(new)
+        operations = self._session_operations(new) + self._access_token_operations(new)
         if new.id_token is not None:
-            key = self.keys.id_token(owner, new.id_token.realm)
+            key = self.keys.id_token(owner.user, new.id_token.realm)
             operations.append(self._put(_engine.IDENTITY, RecordType.ID_TOKEN, key, new.id_token))
         if new.account is not None:
             operations += self._account_operations(owner, new.account, new.refresh_token)
@@ -260,6 +260,13 @@ class Vault:
         if new.app is not None and self.app(owner) != new.app:
             operations.append(self._app_operation(owner, new.app))
         return operations + self._client_operations(new)
+
+    def _session_operations(self, new: NewTokens) -> list[Operation]:
+        if not new.slot.owner.session:
+            return []
+        from warmtoken.cache.sessions import entries_of
+
+        return entries_of(self, new)
 
     def _account_operations(
         self, owner: Owner, account: AccountRecord, refresh: RefreshTokenRecord | None
@@ -335,7 +342,12 @@ class Vault:
             after = page[-1][0]
 
     def remove_account(self, owner: Owner, family_id: str = "") -> None:
-        """Delete a user's tokens and accounts of one client, and its family's refresh token, in one transaction."""
+        """Delete a user's tokens and accounts of one client, and its family's refresh token, in one transaction.
+
+        The tokens that the client got on the user's behalf go along.
+        """
+        from warmtoken.cache.sessions import removal_of_sessions
+
         partition = self.keys.partition(owner)
         operations: list[Operation] = [
             (_engine.DELETE_TOKENS, _engine.ACCESS, partition),
@@ -347,7 +359,7 @@ class Vault:
         if family_id:
             operations.append((_engine.DELETE, _engine.REFRESH, self.keys.refresh_token(owner, family_id)))
             operations.append((_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner, family_id)))
-        self.shared.commit(operations)
+        self.shared.commit(operations + removal_of_sessions(self, owner))
         self.notes.forget_unsaved(partition)
 
 

@@ -157,15 +157,18 @@ def _one_for_each_user(context: Context, records: list[AccountRecord]) -> list[A
         user = record.home_account_id.lower()
         if user not in by_user or _is_home(record):
             by_user[user] = record
-    return [_account(record, context.authority.environment) for record in by_user.values()]
+    return [listed_account(record, context.authority.environment) for record in by_user.values()]
 
 
 def _is_home(record: AccountRecord) -> bool:
     return record.home_account_id.lower().endswith("." + record.realm.lower())
 
 
-def _account(record: AccountRecord, environment: str) -> Account:
-    # MSAL.NET: the host that the program configured, whichever alias the user signed in at.
+def listed_account(record: AccountRecord, environment: str) -> Account:
+    """Return the account that a record stands for.
+
+    With the host that the program configured, whichever alias the user signed in at (MSAL.NET).
+    """
     return Account(
         record.home_account_id,
         environment,

@@ -112,6 +112,16 @@ class Context:
         """Return where the tokens of a request lie."""
         return Slot(self.owner(home_account_id), authority.tenant, extended_key=extended_key)
 
+    def session_slot(
+        self, session: str, authority: Authority, extended_key: str, home_account_id: str | None = None
+    ) -> Slot:
+        """Return where the tokens of a session lie; whose they are is not known before they are found.
+
+        In the tenant that was asked for, be it `common`: who asks so again gets what that brought.
+        """
+        owner = self.owner(home_account_id)._replace(session=session)
+        return Slot(owner, authority.tenant, extended_key=extended_key)
+
     def request(
         self, authority: Authority, metadata: ProviderMetadata, correlation_id: str, mailbox: str = ""
     ) -> RequestContext:

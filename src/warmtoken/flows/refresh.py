@@ -116,7 +116,8 @@ def _exchange(context: Context, renewal: Renewal, found: CachedRefreshToken) -> 
         Replacing(found),
         found.record.target,
         renewal.request.client_claims,
-        renewal.request.extended_key,
+        renewal.slot.extended_key,
+        renewal.slot.owner.session,
     )
     try:
         return (yield from redeem(context, found.record.secret, asked))
@@ -150,7 +151,8 @@ class Asking:
     """What to redeem a refresh token for.
 
     `account` is None where the token came from another library; `granted` is what it stands for, as far as is known.
-    `claims` is a challenge, `client_claims` what the client asks for itself, with its `extended_key`.
+    `claims` is a challenge, `client_claims` what the client asks for itself, with its `extended_key`. `session` is the
+    key of the one that the tokens belong to, "" for the user's own.
     """
 
     authority: Authority
@@ -164,6 +166,7 @@ class Asking:
     granted: str = ""
     client_claims: str | None = None
     extended_key: str = ""
+    session: str = ""
 
 
 def import_refresh_token(context: Context, refresh_token: str, request: TokenRequest) -> Flow[AuthenticationResult]:
@@ -201,5 +204,6 @@ def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[Authent
         replacing=asking.replacing,
         imported=refresh_token if asking.account is None else None,
         extended_key=asking.extended_key,
+        session=asking.session,
     )
     return (yield from take_in(context, asked, reply))

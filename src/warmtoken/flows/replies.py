@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from warmtoken.cache.best_effort import write_or_log
+from warmtoken.cache.extended_key import USER_ASSERTION
+from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.records import AccessTokenRecord, AccountRecord, AppRecord, IdTokenRecord, RefreshTokenRecord
 from warmtoken.cache.vault import NewTokens, Replacing
 from warmtoken.errors import ClientError, ProtocolError
@@ -31,7 +34,7 @@ class Asked:
     be for, None for whoever signed in; `source` says how the user signed in, `signed_in_since` (Unix seconds) when at
     the earliest, which an id token must show. `imported` is a refresh token that is
     not in the cache yet; it is kept where the reply brings no other. `extended_key` tells the access token apart from
-    those of plain requests.
+    those of plain requests, `session` says in which session it belongs, "" for none.
     """
 
     authority: Authority
@@ -49,6 +52,7 @@ class Asked:
     imported: str | None = None
     extended_key: str = ""
     signed_in_since: float | None = None
+    session: str = ""
 
 
 def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[AuthenticationResult]:
@@ -59,10 +63,11 @@ def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[Authentic
     """
     claims = _checked_claims(context, asked, reply)
     account = _account(asked, reply, claims) if asked.for_user else None
-    new = _new_tokens(context, asked, reply, claims, account)
+    issuing = _issuing(asked.authority, claims, account)
+    new = _new_tokens(context, asked, reply, issuing, account)
     yield Call(partial(write_or_log, lambda: context.vault.save(new), "a token could not be stored"))
     assert new.access_token is not None
-    return _result(asked, reply, new.access_token, account)
+    return _result(asked, reply, new.access_token, account, issuing.tenant)
 
 
 def _checked_claims(context: Context, asked: Asked, reply: TokenReply) -> dict[str, Any]:
@@ -84,10 +89,10 @@ def _checked_claims(context: Context, asked: Asked, reply: TokenReply) -> dict[s
     )
 
 
-def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account:
+def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account | None:
     known = asked.account
-    if known is not None and asked.nonce is None and not claims and reply.client_info is None:
-        return known  # a refresh need not bring an id token (OpenID Connect Core, section 12.2)
+    if (known is not None or asked.session) and asked.nonce is None and not claims and reply.client_info is None:
+        return known  # a refresh need not bring an id token (OpenID Connect Core, section 12.2), nor an assertion
     account = account_from(reply, claims, asked.authority, source=asked.source)
     if known is not None and _is_other_user(asked, known, account):
         raise ClientError(
@@ -119,12 +124,10 @@ def _with_names_of(known: Account, account: Account) -> Account:
 
 
 def _new_tokens(
-    context: Context, asked: Asked, reply: TokenReply, claims: dict[str, Any], account: Account | None
+    context: Context, asked: Asked, reply: TokenReply, issuing: Authority, account: Account | None
 ) -> NewTokens:
     user = account.home_account_id if account else ""
-    realm = _realm(asked.authority, claims, account)
-    issuing = asked.authority.with_tenant(realm) if realm else asked.authority
-    slot = context.slot(user or None, issuing, asked.extended_key)
+    slot = _slot(context, asked, issuing, user or None)
     granted = sorted(reply.scopes if reply.scopes is not None else asked.scopes, key=str.casefold)  # as MSAL.NET
     app = app_of(context, reply) if account else None
     now = int(asked.sent_at)
@@ -145,28 +148,39 @@ def _new_tokens(
         slot,
         lookup_scopes(granted),
         access_token,
-        _refresh_token(reply.refresh_token or asked.imported, names, " ".join(granted), app, now) if account else None,
-        IdTokenRecord(*names, slot.realm, reply.id_token) if account and reply.id_token else None,
-        _account_record(account, slot.realm, asked.authority) if account else None,
+        _refresh_token(asked, reply, names, " ".join(granted), app) if asked.for_user else None,
+        IdTokenRecord(*names, issuing.tenant, reply.id_token) if account and reply.id_token else None,
+        _account_record(account, issuing.tenant, asked.authority) if account else None,
         app,
         asked.replacing,
         draw_refresh_time(access_token, context.expiry_margin),
     )
 
 
-def _realm(authority: Authority, claims: dict[str, Any], account: Account | None) -> str:
+def _issuing(authority: Authority, claims: dict[str, Any], account: Account | None) -> Authority:
     # MSAL.NET: the tenant that was asked for, else the one that the id token names.
     if not authority.is_tenantless:
-        return authority.tenant
-    return str(claims.get("tid") or (account.tenant_id if account else ""))
+        return authority
+    tenant = str(claims.get("tid") or (account.tenant_id if account else ""))
+    return authority.with_tenant(tenant) if tenant else authority
+
+
+def _slot(context: Context, asked: Asked, issuing: Authority, user: str | None) -> Slot:
+    if asked.session:
+        return context.session_slot(asked.session, asked.authority, asked.extended_key, user)
+    return context.slot(user, issuing, asked.extended_key)
 
 
 def _refresh_token(
-    secret: str | None, names: tuple[str, str, str], target: str, app: AppRecord | None, now: int
+    asked: Asked, reply: TokenReply, names: tuple[str, str, str], target: str, app: AppRecord | None
 ) -> RefreshTokenRecord | None:
+    secret = reply.refresh_token or asked.imported
     if secret is None:
         return None  # the old one stays good (RFC 6749, section 6)
-    return RefreshTokenRecord(*names, secret, target, app.family_id if app else "", now)
+    # Nobody who finds it in an export may take it for the user's own.
+    bound = json.dumps({USER_ASSERTION: asked.session}) if asked.session else ""
+    family = app.family_id if app else ""
+    return RefreshTokenRecord(*names, secret, target, family, int(asked.sent_at), extra=bound)
 
 
 def _account_record(account: Account, realm: str, authority: Authority) -> AccountRecord:
@@ -183,7 +197,7 @@ def _account_record(account: Account, realm: str, authority: Authority) -> Accou
 
 
 def _result(
-    asked: Asked, reply: TokenReply, record: AccessTokenRecord, account: Account | None
+    asked: Asked, reply: TokenReply, record: AccessTokenRecord, account: Account | None, tenant: str
 ) -> AuthenticationResult:
     metadata = ResultMetadata(
         "identity_provider",
@@ -201,7 +215,7 @@ def _result(
         record.token_type,
         account,
         reply.id_token,
-        record.realm,
+        tenant,
         record.local_account_id,
         asked.correlation_id,
         metadata,

@@ -9,7 +9,7 @@ from typing import TypeVar
 from warmtoken._engine import CachedToken
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.errors import ServiceError, TransportError, WarmTokenError
-from warmtoken.flows.context import Context, Stopwatch, open_cache
+from warmtoken.flows.context import Context, Remember, Stopwatch, open_cache
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.freshness import MARGIN, is_due, is_usable, kept_until
 from warmtoken.flows.requests import TokenRequest
@@ -54,7 +54,17 @@ class Search:
         # What is kept in memory is served to calls without a min_validity of their own.
         remember = None if self.request.min_validity is not None else self.request.remember
         until = kept_until(found, self.context.now(), self.margin)
-        return serve(found, self.account, self.watch.total_ms(), self.request.correlation_id, remember, until)
+        return self.result_of(found, remember, until)
+
+    def result_of(
+        self,
+        found: CachedToken,
+        remember: Remember | None,
+        until: float,
+        reason: CacheRefreshReason = "not_applicable",
+    ) -> AuthenticationResult | None:
+        """Return the result that a token makes, as `results.serve` does."""
+        return serve(found, self.account, self.watch.total_ms(), self.request.correlation_id, remember, until, reason)
 
     def is_due(self, found: CachedToken) -> bool:
         """Tell whether it is time to refresh a token that may still be used."""
@@ -63,7 +73,7 @@ class Search:
     def forced(self) -> Search:
         """Return the search for a newer token than the cached one, on nobody's behalf."""
         request = replace(self.request, force_refresh=True, claims=None, refresh_if_sha256=None, correlation_id=None)
-        return Search(self.context, request, self.slot, self.account, Stopwatch())
+        return replace(self, request=request, watch=Stopwatch())
 
     def instead_of(self, error: WarmTokenError) -> AuthenticationResult | None:
         """Return a token that has not expired, though its margin has begun, where asking for a new one has failed.
@@ -77,8 +87,7 @@ class Search:
         if found is None or self.request.refuses(found.secret) or not is_usable(found, now, 0.0):
             return None
         until = min(float(found.expires_on), now + STALE_PAUSE)
-        request, waited = self.request, self.watch.total_ms()
-        return serve(found, self.account, waited, request.correlation_id, request.remember, until, "expired")
+        return self.result_of(found, self.request.remember, until, "expired")
 
     def look_again(self, before: CachedToken | None) -> AuthenticationResult | None:
         """Return a usable token; a forced refresh accepts one that came since the call, a claims challenge none.

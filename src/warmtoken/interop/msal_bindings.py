@@ -10,13 +10,13 @@ import base64
 import hashlib
 from typing import cast
 
-from warmtoken.cache.extended_key import components_of, extended_key
+from warmtoken.cache.extended_key import USER_ASSERTION, components_of, extended_key
 from warmtoken.interop.msal_reasons import Entry, Unfit, checked_text
 
 COMPONENTS = "ext"
 # A binding that is known by its hash alone is a component named like the field: no request has such a component.
 HASHES = ("ext_cache_key", "ext_cache_key_hash", "additionalCacheKeyComponentsHash", "requestedClaimsHash")
-ASSERTION = "user_assertion_hash"
+ASSERTION = USER_ASSERTION
 CANONICAL = {"ext_cache_key_hash": "ext_cache_key"}  # as Java spells it
 _COMPONENT_NAMES = (COMPONENTS, "additionalCacheKeyComponents")
 _ASSERTION_NAMES = (ASSERTION, "userAssertionHash")

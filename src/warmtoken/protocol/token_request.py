@@ -23,6 +23,7 @@ SECRET_FIELDS = frozenset(
     {"refresh_token", "code", "code_verifier", "device_code", "client_secret", "client_assertion", "assertion"}
 )
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,24 @@ def client_credentials_request(
             correlation_id=context.correlation_id,
         )
     fields = {"grant_type": "client_credentials", **_filled(scope=_plain_scopes(scopes), claims=claims)}
+    return _token_request(context, fields)
+
+
+def on_behalf_of_request(
+    context: RequestContext, user_assertion: str, scopes: Sequence[str], *, claims: str | None = None
+) -> HttpRequest:
+    """Return the request that trades a user's access token for one of another API (RFC 7523, section 2.1).
+
+    `requested_token_use` is Microsoft's: without it the grant is of the user alone, not of the client for the user.
+    """
+    fields = {
+        "grant_type": JWT_BEARER_GRANT,
+        "assertion": user_assertion,
+        "requested_token_use": "on_behalf_of",
+        "scope": sign_in_scopes(context.metadata, scopes),
+        **_entra_fields(context),
+        **_filled(claims=claims),
+    }
     return _token_request(context, fields)
 
 

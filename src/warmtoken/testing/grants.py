@@ -1,4 +1,4 @@
-"""The token endpoint (RFC 6749, section 3.2): who asks, what for, and the tokens."""
+"""The token endpoint (RFC 6749, section 3.2): who asks, and what for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import base64
 import binascii
 import hashlib
 import re
-import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from warmtoken.testing.counters import TokenRequest
 from warmtoken.testing.exchange import OAuthError, Reply, Request, json_reply
+from warmtoken.testing.issuing import new_refresh_token, tokens_of, user_tokens
+from warmtoken.testing.on_behalf_of import JWT_BEARER_GRANT, on_behalf_of
 from warmtoken.testing.signing import base64url
-from warmtoken.testing.state import AccessToken, Client, RefreshToken, ReplayError, SignIn
+from warmtoken.testing.state import Client, ReplayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ def _authorization_code(core: Core, client: Client, form: dict[str, str]) -> dic
     if form.get("redirect_uri") != code.redirect_uri:
         raise OAuthError("invalid_grant", "the redirect_uri is not that of the authorization request")
     _check_code_verifier(form.get("code_verifier"), code.code_challenge)
-    return _user_tokens(core, code.sign_in, code.sign_in.scope, nonce=code.nonce)
+    return user_tokens(core, code.sign_in, code.sign_in.scope, nonce=code.nonce)
 
 
 def _check_code_verifier(verifier: str | None, challenge: str | None) -> None:
@@ -124,95 +125,26 @@ def _refresh_token(core: Core, client: Client, form: dict[str, str]) -> dict[str
     except ReplayError:
         core.recorder.event("replays_detected")
         raise
-    reply = _tokens(core, client.client_id, scope or sign_in.scope, sign_in)
-    return reply | (_new_refresh_token(core, sign_in) if rotate else {})
+    reply = tokens_of(core, client.client_id, scope or sign_in.scope, sign_in)
+    return reply | (new_refresh_token(core, sign_in) if rotate else {})
 
 
 def _client_credentials(core: Core, client: Client, form: dict[str, str]) -> dict[str, Any]:
     if client.secret is None:
         raise OAuthError("unauthorized_client", "a public client has no credentials: RFC 6749, section 4.4")
-    return _tokens(core, client.client_id, form.get("scope", ""), None)
+    return tokens_of(core, client.client_id, form.get("scope", ""), None)
 
 
 def _device_code(core: Core, client: Client, form: dict[str, str]) -> dict[str, Any]:
     device_code = _required(form, "device_code")
     sign_in = core.device_requests.poll(device_code, client.client_id, now=core.clock.time())
-    return _user_tokens(core, sign_in, sign_in.scope)
-
-
-def _user_tokens(core: Core, sign_in: SignIn, scope: str, *, nonce: str | None = None) -> dict[str, Any]:
-    if sign_in.revoked:
-        raise OAuthError("invalid_grant", "the sign-in was revoked")
-    reply = _tokens(core, sign_in.client_id, scope, sign_in, nonce=nonce)
-    offline = "offline_access" in scope.split() and not core.settings.omit_refresh_token
-    return reply | (_new_refresh_token(core, sign_in) if offline else {})
-
-
-def _tokens(
-    core: Core, client_id: str, scope: str, sign_in: SignIn | None, *, nonce: str | None = None
-) -> dict[str, Any]:
-    settings = core.settings
-    granted = scope if settings.granted_scope is None else settings.granted_scope
-    reply: dict[str, Any] = {
-        "access_token": _new_access_token(core, client_id, granted, sign_in),
-        "token_type": "Bearer",
-        "expires_in": settings.access_token_lifetime,
-    }
-    if granted and not settings.omit_scope:
-        reply["scope"] = granted
-    if settings.refresh_in is not None:
-        reply["refresh_in"] = settings.refresh_in
-    if sign_in and "openid" in scope.split() and not settings.omit_id_token:
-        reply["id_token"] = _new_id_token(core, sign_in, nonce)
-    return reply
-
-
-def _new_refresh_token(core: Core, sign_in: SignIn) -> dict[str, str]:
-    expires_at = core.clock.time() + core.settings.refresh_token_lifetime
-    return {"refresh_token": core.tokens.add_refresh_token(RefreshToken(sign_in, expires_at))}
-
-
-def _new_access_token(core: Core, client_id: str, scope: str, sign_in: SignIn | None) -> str:
-    now, value = core.clock.time(), secrets.token_urlsafe(32)
-    if core.settings.access_token_format == "jwt":
-        value = core.keys.encode(_access_token_claims(core, client_id, scope, sign_in, value), typ="at+jwt")
-    expires_at = now + core.settings.access_token_lifetime
-    core.tokens.add_access_token(value, AccessToken(client_id, sign_in, scope, expires_at))
-    return value
-
-
-def _access_token_claims(core: Core, client_id: str, scope: str, sign_in: SignIn | None, unique: str) -> dict[str, Any]:
-    """RFC 9068, section 2.2."""
-    issued_at = int(core.clock.time())
-    return {
-        "iss": core.issuer,
-        "sub": core.users.claims(sign_in.username)["sub"] if sign_in else client_id,
-        "aud": core.issuer,
-        "client_id": client_id,
-        "scope": scope,
-        "iat": issued_at,
-        "exp": issued_at + core.settings.access_token_lifetime,
-        "jti": unique,
-    }
-
-
-def _new_id_token(core: Core, sign_in: SignIn, nonce: str | None) -> str:
-    issued_at = int(core.clock.time())
-    claims = core.users.claims(sign_in.username) | {
-        "iss": core.issuer,
-        "aud": sign_in.client_id,
-        "iat": issued_at,
-        "exp": issued_at + core.settings.id_token_lifetime,
-        "auth_time": sign_in.auth_time,
-        "nonce": nonce,
-    }
-    claims |= core.settings.id_token_claims
-    return core.keys.encode({name: value for name, value in claims.items() if value is not None})
+    return user_tokens(core, sign_in, sign_in.scope)
 
 
 GRANTS: dict[str, Callable[[Core, Client, dict[str, str]], dict[str, Any]]] = {
     "authorization_code": _authorization_code,
     "refresh_token": _refresh_token,
     "client_credentials": _client_credentials,
+    JWT_BEARER_GRANT: on_behalf_of,
     DEVICE_CODE_GRANT: _device_code,
 }

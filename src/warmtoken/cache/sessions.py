@@ -1,0 +1,102 @@
+"""Sessions: what a client got on behalf of a user, each set of tokens under a key of its own.
+
+Whose sessions they are says a list, by which they leave with the user's account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from warmtoken import _engine
+from warmtoken.cache import records
+from warmtoken.cache.group_commit import Operation
+from warmtoken.cache.lookup_keys import Owner
+from warmtoken.cache.records import SessionRecord
+from warmtoken.cache.sealing import Header, RecordType, read_header
+from warmtoken.cache.vault import NewTokens, Vault
+
+_FOR_EVER = (1 << 63) - 1
+_PAGE = 256
+_PARTITION = 16  # bytes: behind the prefix of a key of the list
+
+
+def entries_of(vault: Vault, new: NewTokens) -> list[Operation]:
+    """Return what goes before the tokens of a session: its entry in the list, and the end of another user's tokens."""
+    owner = new.slot.owner
+    return _end_of_others(vault, new) + (_listed(vault, new) if owner.home_account_id else [])
+
+
+def removal_of_sessions(vault: Vault, user: Owner) -> list[Operation]:
+    """Return what deletes all sessions of a user."""
+    prefix = vault.keys.sessions(user)
+    removals = [operation for key in _listed_keys(vault, prefix) for operation in _removal(key[_PARTITION:])]
+    return [*removals, (_engine.DELETE_PREFIX, _engine.NOTE, prefix)] if removals else []
+
+
+def end(vault: Vault, session: Owner) -> bool:
+    """Delete the tokens of a session, and tell whether it had any; CacheError where they cannot be deleted."""
+    users = _users_of(vault, session)
+    if not users:
+        return False
+    partition = vault.keys.partition(session)
+    vault.shared.commit([*_removal(partition), *(_unlisted(vault, session, user) for user in users)])
+    vault.notes.forget_unsaved(partition)
+    return True
+
+
+def _removal(partition: bytes) -> list[Operation]:
+    return [
+        (_engine.DELETE_TOKENS, _engine.ACCESS, partition),
+        (_engine.DELETE_PREFIX, _engine.REFRESH, partition),
+        (_engine.DELETE_PREFIX, _engine.NOTE, partition),
+    ]
+
+
+def _unlisted(vault: Vault, session: Owner, user: str) -> Operation:
+    return _engine.DELETE, _engine.NOTE, _entry_key(vault, session._replace(home_account_id=user))
+
+
+def _end_of_others(vault: Vault, new: NewTokens) -> list[Operation]:
+    owner = new.slot.owner
+    others = [user for user in _users_of(vault, owner) if user.lower() != (owner.home_account_id or "").lower()]
+    if not others:
+        return []
+    removal = _removal(vault.keys.partition(owner))
+    if new.refresh_token is not None:  # it has just taken the place of the other's
+        removal = [operation for operation in removal if operation[1] != _engine.REFRESH]
+    return [*removal, *(_unlisted(vault, owner, user) for user in others)]
+
+
+def _users_of(vault: Vault, session: Owner) -> set[str]:
+    # One, unless a program gave two users the same key.
+    users = {token.home_account_id for token in vault.access_tokens(session)}
+    found = vault.find_refresh_token(session)
+    return users | ({found.record.home_account_id} if found is not None else set())
+
+
+def _entry_key(vault: Vault, owner: Owner) -> bytes:
+    return vault.keys.sessions(owner.user) + vault.keys.partition(owner)
+
+
+def _listed(vault: Vault, new: NewTokens) -> list[Operation]:
+    owner = new.slot.owner
+    key, keyed = _entry_key(vault, owner), SessionRecord(owner.session)
+    sealed = vault.sealer.seal(RecordType.SESSION, key, records.encode(keyed), Header(_end_of(vault, new, key), 0, 1))
+    now = new.access_token.cached_at * 1000 if new.access_token else 0
+    return [*vault.notes.some_ended(now), (_engine.PUT, _engine.NOTE, key, sealed)]
+
+
+def _end_of(vault: Vault, new: NewTokens, key: bytes) -> int:
+    # The list names a session as long as it has tokens; refresh tokens do not say how long they last.
+    if new.refresh_token is not None or vault.has_refresh_token(new.slot.owner):
+        return _FOR_EVER
+    _, before = _engine.read(vault.shared.store, _engine.NOTE, key)
+    expires = new.access_token.expires_on * 1000 if new.access_token else 0
+    return max(expires, read_header(before).expires_ms if before else 0)
+
+
+def _listed_keys(vault: Vault, prefix: bytes) -> Iterator[bytes]:
+    after = None
+    while page := _engine.scan(vault.shared.store, _engine.NOTE, prefix, after, _PAGE):
+        yield from (key for key, _ in page)
+        after = page[-1][0]
