@@ -299,7 +299,7 @@ class Collector:
 
     def __call__(self, request: HttpRequest) -> None:
         form = parse_qs(request.body.decode())
-        for name in ("code", "code_verifier", "refresh_token", "client_secret"):
+        for name in ("code", "code_verifier", "refresh_token", "client_secret", "assertion"):
             self.secrets.update(form.get(name, []))
         self.secrets.add(request.headers.get("authorization", "service-secret"))
 
@@ -346,12 +346,46 @@ def test_no_log_no_exception_and_no_repr_shows_a_secret(world: World, caplog: py
     world.idp.revoke_user(ALICE)
     failing(forced)
     failing(lambda: app.acquire_token_interactive(SCOPES, open_browser=UserAgent(behaviour="close"), timeout=0.1))
+    failing(lambda: service.acquire_token_on_behalf_of(signed_in.access_token, SCOPES))
     said += [f"{thing!r} {thing}" for thing in (*results, app.application, service.application, world.cache)]
     assert "which is malformed" in "".join(said)
     assert len(collector.secrets) > 10
     assert collector.found_in("".join(said)) == []
     assert collector.found_in(caplog.text) == []
     assert repr(bytes(range(32))) not in "".join(said)
+
+
+def test_nothing_that_is_said_on_behalf_of_a_user_shows_a_secret(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    collector = Collector()
+    assertion = collector.take(world.sign_in(world.public())).access_token
+    api = world.confidential(before=collector)
+    results = [collector.take(api.acquire_token_on_behalf_of(assertion, SCOPES)) for _ in range(3)]
+    session = api.initiate_long_running_on_behalf_of(assertion, SCOPES)
+    collector.secrets.add(session.session_key)
+    results += [collector.take(session.result)]
+    results += [collector.take(api.acquire_token_in_long_running_on_behalf_of(session.session_key, SCOPES))]
+    said = [f"{thing!r} {thing}" for thing in (*results, session, api.application)]
+    echo = {"error": "invalid_grant", "error_description": f"got {assertion}, which is malformed"}
+    calls: list[Callable[[], object]] = [
+        lambda: api.acquire_token_on_behalf_of(assertion, SCOPES, force_refresh=True),
+        lambda: api.initiate_long_running_on_behalf_of(assertion, SCOPES),
+    ]
+    for call in calls:
+        world.idp.fail_next("token", status=400, body=echo)
+        with pytest.raises(WarmTokenError) as failed:
+            call()
+        said += [*traceback.format_exception(failed.value), repr(failed.value), str(vars(failed.value))]
+    api.stop_long_running_on_behalf_of(session.session_key)
+    with pytest.raises(WarmTokenError) as failed:
+        api.acquire_token_in_long_running_on_behalf_of(session.session_key, SCOPES)
+    said += [*traceback.format_exception(failed.value), repr(failed.value)]
+    assert "which is malformed" in "".join(said)
+    assert len(collector.secrets) > 6
+    assert collector.found_in("".join(said)) == []
+    assert collector.found_in(caplog.text) == []
 
 
 def test_no_object_of_a_flow_shows_a_secret(world: World) -> None:

@@ -98,6 +98,24 @@ CONFIDENTIAL: dict[str, Method] = {
     "acquire_token_for_client": lambda app, _: app.acquire_token_for_client(["api/.default"]),
     "acquire_token_for_client anew": lambda app, _: app.acquire_token_for_client(["api/.default"], force_refresh=True),
 }
+# What takes the token that an API was called with; a session "job" has been begun.
+ON_BEHALF: dict[str, Callable[[Any, str], Coroutine[Any, Any, Any]]] = {
+    "acquire_token_on_behalf_of": lambda app, token: app.acquire_token_on_behalf_of(token, SCOPES),
+    "acquire_token_on_behalf_of anew": lambda app, token: app.acquire_token_on_behalf_of(
+        token, SCOPES, force_refresh=True
+    ),
+    "initiate_long_running_on_behalf_of": lambda app, token: app.initiate_long_running_on_behalf_of(token, SCOPES),
+    "initiate_long_running_on_behalf_of of one under way": lambda app, token: app.initiate_long_running_on_behalf_of(
+        token, SCOPES, session_key="job", search_in_cache=True
+    ),
+    "acquire_token_in_long_running_on_behalf_of": lambda app, _: app.acquire_token_in_long_running_on_behalf_of(
+        "job", SCOPES
+    ),
+    "acquire_token_in_long_running_on_behalf_of anew": lambda app, _: app.acquire_token_in_long_running_on_behalf_of(
+        "job", SCOPES, force_refresh=True
+    ),
+    "stop_long_running_on_behalf_of": lambda app, _: app.stop_long_running_on_behalf_of("job"),
+}
 
 
 def test_every_method_is_among_those_that_are_tried() -> None:
@@ -107,7 +125,7 @@ def test_every_method_is_among_those_that_are_tried() -> None:
 
     tried = {name.split()[0] for name in PUBLIC}
     assert methods(PublicClientApplication) == tried
-    assert methods(ConfidentialClientApplication) - tried == {name.split()[0] for name in CONFIDENTIAL}
+    assert methods(ConfidentialClientApplication) - tried == {name.split()[0] for name in (*CONFIDENTIAL, *ON_BEHALF)}
 
 
 @pytest.mark.parametrize("is_first_use", [True, False], ids=["first use", "warm"])
@@ -122,6 +140,22 @@ def test_no_method_blocks_the_loop(world: World, on_the_loop: list[str], name: s
     for _ in range(1 if is_first_use else 3):
         with contextlib.suppress(UiRequiredError):  # of nobody, and of a refresh token that nobody knows
             world.run(lambda: method(app.application, account))
+    assert on_the_loop == []
+
+
+@pytest.mark.parametrize("is_first_use", [True, False], ids=["first use", "warm"])
+@pytest.mark.parametrize("name", ON_BEHALF)
+def test_no_method_on_behalf_of_a_user_blocks_the_loop(
+    world: World, on_the_loop: list[str], name: str, is_first_use: bool
+) -> None:
+    token = world.sign_in(world.public()).access_token
+    api = world.confidential()
+    api.initiate_long_running_on_behalf_of(token, SCOPES, session_key="job")
+    if is_first_use:
+        cache = TokenCache(world.directory, key=lambda: KEY, clock=world.clock)
+        api = world.confidential(cache=cache)
+    for _ in range(1 if is_first_use or name.startswith("stop") else 3):
+        world.run(lambda: ON_BEHALF[name](api.application, token))
     assert on_the_loop == []
 
 

@@ -14,6 +14,7 @@ NAMES = {
     "PublicClientApplication", "ConfidentialClientApplication", "TokenCache", "Account", "AuthenticationResult",
     "ClientSecret", "ClientCertificate", "ClientAssertion", "WarmTokenError", "UiRequiredError", "ServiceError",
     "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "TenantProfile", "AuthCodeFlow",
+    "LongRunningSession",
 }  # fmt: skip
 
 REQUIRED = inspect.Parameter.empty
@@ -58,6 +59,20 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "remove_tokens_for_client": {},
         **WEB,
+        "acquire_token_on_behalf_of": {
+            "user_assertion": REQUIRED, "scopes": REQUIRED, "*tenant_id": None, "*force_refresh": False,
+            "*claims": None, "*min_validity": None, "*correlation_id": None, "*client_claims": None,
+            "*refresh_if_sha256": None,
+        },
+        "initiate_long_running_on_behalf_of": {
+            "user_assertion": REQUIRED, "scopes": REQUIRED, "*session_key": None, "*search_in_cache": False,
+            "*tenant_id": None, "*claims": None, "*correlation_id": None,
+        },
+        "acquire_token_in_long_running_on_behalf_of": {
+            "session_key": REQUIRED, "scopes": REQUIRED, "*tenant_id": None, "*force_refresh": False,
+            "*claims": None, "*min_validity": None, "*correlation_id": None,
+        },
+        "stop_long_running_on_behalf_of": {"session_key": REQUIRED},
         "acquire_token_silent": {"scopes": REQUIRED, **SILENT},
     },
 }  # fmt: skip

@@ -65,6 +65,30 @@ def test_each_field_of_a_slot_tells_tokens_apart(field: str) -> None:
     assert not set(KEYS.scopes(other, ("a",))) & set(KEYS.scopes(SLOT, ("a",)))
 
 
+@pytest.mark.parametrize("field", ["authority", "client_id", "session"])
+def test_each_field_of_a_session_tells_partitions_apart_and_the_user_does_not(field: str) -> None:
+    session = OWNER._replace(session="key")
+    other = session._replace(**{field: "KEY"})
+    assert KEYS.partition(other) != KEYS.partition(session)
+    assert KEYS.refresh_token(other) != KEYS.refresh_token(session)
+    for user in ("user-2", None):
+        assert KEYS.partition(session._replace(home_account_id=user)) == KEYS.partition(session)
+
+
+def test_a_session_is_neither_a_user_nor_the_client_nor_a_family() -> None:
+    session = OWNER._replace(session="user")
+    others = {KEYS.partition(owner) for owner in (OWNER, OWNER._replace(home_account_id=None))}
+    assert KEYS.partition(session) not in {*others, KEYS.refresh_token(OWNER, "1")[:16]}
+    assert session.user == OWNER
+
+
+def test_each_user_of_each_client_has_a_list_of_sessions() -> None:
+    lists = {KEYS.sessions(OWNER._replace(**changes)) for changes in ({}, {"client_id": "b"}, {"home_account_id": "b"})}
+    assert len(lists) == 3
+    assert KEYS.sessions(OWNER) == KEYS.sessions(OWNER._replace(home_account_id="USER"))
+    assert not lists & {KEYS.partition(OWNER), KEYS.sections()}
+
+
 @pytest.mark.parametrize("field", ["authority", "client_id", "home_account_id"])
 def test_each_field_of_an_owner_tells_partitions_apart(field: str) -> None:
     other = OWNER._replace(**{field: "other"})

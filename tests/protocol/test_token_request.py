@@ -19,6 +19,7 @@ from warmtoken.protocol.token_request import (
     client_credentials_request,
     device_authorization_request,
     device_code_request,
+    on_behalf_of_request,
     refresh_request,
     secrets_of,
     sign_in_scopes,
@@ -76,6 +77,17 @@ REQUESTS = [
         lambda context, **more: client_credentials_request(context, SCOPES, **more),
         {"grant_type": "client_credentials", "scope": PLAIN},
         id="client credentials",
+    ),
+    pytest.param(
+        lambda context, **more: on_behalf_of_request(context, "A.S.T", SCOPES, **more),
+        {
+            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "assertion": "A.S.T",
+            "requested_token_use": "on_behalf_of",
+            "scope": UNITED,
+            "client_info": "1",
+        },
+        id="on behalf of",
     ),
     pytest.param(
         lambda context, **more: device_code_request(context, "D", **more),
@@ -260,6 +272,7 @@ def test_no_browser_is_sent_a_client_secret():
         pytest.param(refresh_request(oidc(), "R/+ 1", ["a"]), {"R/+ 1"}, id="refresh token"),
         pytest.param(authorization_code_request(oidc(), "C", **CODE), {"C", "V"}, id="code and verifier"),
         pytest.param(device_code_request(oidc(), "D"), {"D"}, id="device code"),
+        pytest.param(on_behalf_of_request(oidc(ClientAssertion("a.b.c")), "A", []), {"A", "a.b.c"}, id="on behalf of"),
         pytest.param(client_credentials_request(entra(ClientSecret("S:%")), ["a"]), {"S:%"}, id="secret in form"),
         pytest.param(
             client_credentials_request(oidc(ClientSecret("S:%")), ["a"]),

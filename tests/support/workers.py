@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from support.family import AUTHORITY, FamilyProvider
 from support.world import KEY, SCOPES
 
-from warmtoken import Account, AuthenticationResult, PublicClientApplication, TokenCache, UiRequiredError
+from warmtoken import (
+    Account,
+    AuthenticationResult,
+    ClientSecret,
+    ConfidentialClientApplication,
+    PublicClientApplication,
+    TokenCache,
+    UiRequiredError,
+)
 from warmtoken.testing import Clock
 
 if TYPE_CHECKING:
@@ -31,10 +39,18 @@ class Place:
     ahead: float = 0.0
 
     def application(self) -> PublicClientApplication:
+        return PublicClientApplication("cli", authority=self.issuer, cache=self._cache())
+
+    def service(self) -> ConfidentialClientApplication:
+        credential = ClientSecret("service-secret")
+        return ConfidentialClientApplication(
+            "service", credential=credential, authority=self.issuer, cache=self._cache()
+        )
+
+    def _cache(self) -> TokenCache:
         clock = Clock()
         clock.advance(self.ahead)
-        cache = TokenCache(self.directory, key=KEY, clock=clock)
-        return PublicClientApplication("cli", authority=self.issuer, cache=cache)
+        return TokenCache(self.directory, key=KEY, clock=clock)
 
 
 def ask_together(place: Place, account: Account, barrier: Barrier, threads: int, answers: Connection) -> None:
@@ -50,6 +66,20 @@ def ask_together(place: Place, account: Account, barrier: Barrier, threads: int,
 
     with app, ThreadPoolExecutor(threads) as pool:
         answers.send(list(pool.map(ask, range(threads))))
+
+
+def ask_on_behalf_of(place: Place, assertion: str, barrier: Barrier, answers: Connection) -> None:
+    """Ask with the caller's token when all processes are ready, then from memory, and send the three results."""
+    with place.service() as api:
+        barrier.wait(60)
+        answers.send([api.acquire_token_on_behalf_of(assertion, SCOPES) for _ in range(3)])
+
+
+def go_on_with_session(place: Place, session_key: str, barrier: Barrier, answers: Connection) -> None:
+    """Go on with a long-running session when all processes are ready, and send the result."""
+    with place.service() as api:
+        barrier.wait(60)
+        answers.send(api.acquire_token_in_long_running_on_behalf_of(session_key, SCOPES))
 
 
 def refresh_and_report(place: Place, account: Account, answers: Connection) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from warmtoken.cache.lookup_keys import Owner
+from functools import partial
+
 from warmtoken.errors import ClientError
 from warmtoken.flows.accounts import listed_account
 from warmtoken.flows.context import Context, open_cache
@@ -49,8 +50,7 @@ def acquire_in_long_running(context: Context, session_key: str, request: TokenRe
     yield from open_cache(context)
     authority = request_authority(context.authority, None, request.tenant_id)
     search = session_search(context, session_key, authority, request)
-    renewing = _Renewing(authority)
-    found = yield from find_or_fetch(search, lambda: _lock_of(search), renewing.renew)
+    found = yield from find_or_fetch(search, lambda: _lock_of(search), partial(_renew, authority))
     if found is None:
         raise ClientError(
             "obo_cache_key_not_in_cache_error",
@@ -101,27 +101,24 @@ def _lock_of(search: Search) -> bytes:
     return search.context.vault.keys.refresh_token(search.slot.owner)
 
 
-class _Renewing:
-    def __init__(self, authority: Authority) -> None:
-        self._authority = authority
+def _renew(
+    authority: Authority, search: Search, reason: CacheRefreshReason, look: Look
+) -> Flow[AuthenticationResult | None]:
+    # Imported where it is needed: a process that finds its token in the cache never comes here.
+    from warmtoken.flows.refresh import Renewal, renew
 
-    def renew(self, search: Search, reason: CacheRefreshReason, look: Look) -> Flow[AuthenticationResult | None]:
-        # Imported where it is needed: a process that finds its token in the cache never comes here.
-        from warmtoken.flows.refresh import Renewal, renew
-
-        account = _account_in(search.context, search.slot.owner)
-        if account is None:
-            return None
-        renewal = Renewal(account, self._authority, search.slot, search.request, reason, search.watch, look)
-        return (yield from renew(search.context, renewal))
-
-
-def _account_in(context: Context, session: Owner) -> Account | None:
+    context, session = search.context, search.slot.owner
     found = context.vault.find_refresh_token(session)
     if found is None:
         return None
     user = found.record.home_account_id
-    known = [
-        listed_account(record, context.authority.environment) for record in context.vault.account(context.owner(user))
-    ]
-    return known[0] if known else Account(user, context.authority.environment)
+    account = _account_of(context, user)
+    if user and account is None:  # signed out, be it by an application of MSAL, which knows no sessions
+        return None
+    renewal = Renewal(account, authority, search.slot, search.request, reason, search.watch, look)
+    return (yield from renew(context, renewal))
+
+
+def _account_of(context: Context, home_account_id: str) -> Account | None:
+    known = context.vault.account(context.owner(home_account_id)) if home_account_id else []
+    return listed_account(known[0], context.authority.environment) if known else None

@@ -33,10 +33,10 @@ class Renewal:
     """A user's token to be had by the refresh token in the cache, and why.
 
     `look` returns the token where it is in the cache by now. `family_id` says whose refresh token: that of the family
-    of clients, or the client's own ("").
+    of clients, or the client's own (""). `account` is None where a session's provider never said who the user is.
     """
 
-    account: Account
+    account: Account | None
     authority: Authority
     slot: Slot
     request: TokenRequest
