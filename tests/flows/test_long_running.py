@@ -134,6 +134,13 @@ def test_a_dead_session_needs_the_user_and_then_is_gone(world: World, api: Clien
     assert refused.value.code == "invalid_grant"
     with pytest.raises(ClientError, match="obo_cache_key_not_in_cache_error"):
         api.acquire_token_in_long_running_on_behalf_of(key, API)
+    assert ends(world) == [world.idp.token_requests[0].time // 1 + 3600]
+
+
+def ends(world: World) -> list[float]:
+    """Until when the lists name sessions, in Unix seconds."""
+    values = [value for _, value in _engine.scan(world.cache.vault().shared.store, _engine.NOTE, b"")]
+    return [read_header(value).expires_ms / 1000 for value in values if value[14] == RecordType.SESSION]
 
 
 def test_of_two_users_with_one_key_the_second_gets_nothing_of_the_first(world: World, api: Client) -> None:
@@ -193,10 +200,10 @@ def test_what_an_export_says_of_a_session_is_nobodys_own(world: World, api: Clie
 def test_the_list_names_a_session_with_a_refresh_token_without_end(world: World, api: Client, assertion: str) -> None:
     api.initiate_long_running_on_behalf_of(assertion, API)
     api.acquire_token_on_behalf_of(assertion, ["other"])
-    vault = world.cache.vault()
-    values = [value for _, value in _engine.scan(vault.shared.store, _engine.NOTE, b"")]
-    (ends,) = [read_header(value).expires_ms for value in values if value[14] == RecordType.SESSION]
-    assert ends == (1 << 63) - 1
+    assert ends(world) == [((1 << 63) - 1) / 1000]
+    world.idp.omit_refresh_token = True
+    later = api.acquire_token_on_behalf_of(caller(world), API)
+    assert sorted(ends(world))[0] == later.expires_on
 
 
 @pytest.mark.parametrize(("given", "error"), [(7, TypeError), (None, TypeError), ("", ValueError), (" ", ValueError)])

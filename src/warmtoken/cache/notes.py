@@ -71,10 +71,10 @@ class Notes:
         sealed = self._sealer.seal(RecordType.NOTE, key, records.encode(note), Header(expires, 0, 1))
         return _engine.PUT, _engine.NOTE, key, sealed
 
-    def some_ended(self, now: int) -> list[Operation]:
-        """Return what deletes some of the notes that have ended, and of what lies among them."""
+    def some_ended(self, now: int, prefix: bytes = b"") -> list[Operation]:
+        """Return what deletes some of the notes that have ended, and of what lies among them, under a prefix or all."""
         # From a random place on: keys are hashes, so that all notes come up in the end.
-        page = _engine.scan(self._store, _engine.NOTE, b"", os.urandom(32), _LOOKED_AT)
+        page = _engine.scan(self._store, _engine.NOTE, prefix, prefix + os.urandom(32 - len(prefix)), _LOOKED_AT)
         return [(_engine.DELETE, _engine.NOTE, key) for key, value in page if _has_ended(value, now)]
 
     def forget_unsaved(self, partition: bytes) -> None:

@@ -5,6 +5,7 @@ Whose sessions they are says a list, by which they leave with the user's account
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from warmtoken import _engine
@@ -12,8 +13,9 @@ from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.lookup_keys import Owner
 from warmtoken.cache.records import SessionRecord
-from warmtoken.cache.sealing import Header, RecordType, read_header
+from warmtoken.cache.sealing import Header, RecordType
 from warmtoken.cache.vault import NewTokens, Vault
+from warmtoken.errors import CacheError
 
 _FOR_EVER = (1 << 63) - 1
 _PAGE = 256
@@ -24,6 +26,12 @@ def entries_of(vault: Vault, new: NewTokens) -> list[Operation]:
     """Return what goes before the tokens of a session: its entry in the list, and the end of another user's tokens."""
     owner = new.slot.owner
     return _end_of_others(vault, new) + (_listed(vault, new) if owner.home_account_id else [])
+
+
+def note_end(vault: Vault, session: Owner) -> None:
+    """Note that the refresh token of a user's session is gone: the list names it until its access tokens have ended."""
+    with contextlib.suppress(CacheError):  # it would be named for longer than need be
+        vault.write(lambda: [_entry(vault, session, 1000 * _last_expiry(vault, session))])
 
 
 def removal_of_sessions(vault: Vault, user: Owner) -> list[Operation]:
@@ -80,19 +88,26 @@ def _entry_key(vault: Vault, owner: Owner) -> bytes:
 
 def _listed(vault: Vault, new: NewTokens) -> list[Operation]:
     owner = new.slot.owner
-    key, keyed = _entry_key(vault, owner), SessionRecord(owner.session)
-    sealed = vault.sealer.seal(RecordType.SESSION, key, records.encode(keyed), Header(_end_of(vault, new, key), 0, 1))
+    # Refresh tokens do not say how long they last.
+    lasts = new.refresh_token is not None or vault.has_refresh_token(owner)
+    expires = new.access_token.expires_on if new.access_token else 0
+    ends = _FOR_EVER if lasts else 1000 * max(expires, _last_expiry(vault, owner))
+    return [*_some_ended(vault, new), _entry(vault, owner, ends)]
+
+
+def _entry(vault: Vault, owner: Owner, ends: int) -> Operation:
+    key, named = _entry_key(vault, owner), records.encode(SessionRecord(owner.session))
+    return _engine.PUT, _engine.NOTE, key, vault.sealer.seal(RecordType.SESSION, key, named, Header(ends, 0, 1))
+
+
+def _last_expiry(vault: Vault, session: Owner) -> int:
+    return max((token.expires_on for token in vault.access_tokens(session)), default=0)
+
+
+def _some_ended(vault: Vault, new: NewTokens) -> list[Operation]:
+    # Of this user's, and of those of users who come no more.
     now = new.access_token.cached_at * 1000 if new.access_token else 0
-    return [*vault.notes.some_ended(now), (_engine.PUT, _engine.NOTE, key, sealed)]
-
-
-def _end_of(vault: Vault, new: NewTokens, key: bytes) -> int:
-    # The list names a session as long as it has tokens; refresh tokens do not say how long they last.
-    if new.refresh_token is not None or vault.has_refresh_token(new.slot.owner):
-        return _FOR_EVER
-    _, before = _engine.read(vault.shared.store, _engine.NOTE, key)
-    expires = new.access_token.expires_on * 1000 if new.access_token else 0
-    return max(expires, read_header(before).expires_ms if before else 0)
+    return [*vault.notes.some_ended(now, vault.keys.sessions(new.slot.owner.user)), *vault.notes.some_ended(now)]
 
 
 def _listed_keys(vault: Vault, prefix: bytes) -> Iterator[bytes]:

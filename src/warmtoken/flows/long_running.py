@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from warmtoken.errors import ClientError
+from warmtoken.errors import ClientError, UiRequiredError
 from warmtoken.flows.accounts import listed_account
 from warmtoken.flows.context import Context, open_cache
 from warmtoken.flows.effects import Call, Flow
@@ -105,6 +105,7 @@ def _renew(
     authority: Authority, search: Search, reason: CacheRefreshReason, look: Look
 ) -> Flow[AuthenticationResult | None]:
     # Imported where it is needed: a process that finds its token in the cache never comes here.
+    from warmtoken.cache.sessions import note_end
     from warmtoken.flows.refresh import Renewal, renew
 
     context, session = search.context, search.slot.owner
@@ -116,7 +117,12 @@ def _renew(
     if user and account is None:  # signed out, be it by an application of MSAL, which knows no sessions
         return None
     renewal = Renewal(account, authority, search.slot, search.request, reason, search.watch, look)
-    return (yield from renew(context, renewal))
+    try:
+        return (yield from renew(context, renewal))
+    except UiRequiredError:
+        if user and not context.vault.has_refresh_token(session):
+            yield Call(lambda: note_end(context.vault, session._replace(home_account_id=user)))
+        raise
 
 
 def _account_of(context: Context, home_account_id: str) -> Account | None:
