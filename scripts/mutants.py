@@ -230,6 +230,42 @@ MUTANTS = {
         "if False:",
         "tests/flows/test_multi_cloud.py",
     ),
+    "what was got on behalf of a user lies apart": Mutant(
+        "src/warmtoken/cache/lookup_keys.py",
+        "        if owner.session:\n",
+        "        if owner.session and owner.home_account_id is None:\n",
+        "tests/cache/test_lookup_keys.py tests/flows/test_on_behalf_of.py",
+    ),
+    "a token says of which session it is": Mutant(
+        "src/warmtoken/flows/session_search.py",
+        "components_of(request.extended_key) | {USER_ASSERTION: session}",
+        "components_of(request.extended_key)",
+        "tests/flows/test_long_running.py",
+    ),
+    "in memory each session has results of its own": Mutant(
+        "src/warmtoken/confidential_client.py",
+        'variant=f"{len(session)}:{session}{tenant}"',
+        "variant=tenant",
+        "tests/flows/test_on_behalf_of.py",
+    ),
+    "the refresh token of an ordinary call on behalf of a user is discarded": Mutant(
+        "src/warmtoken/flows/on_behalf_of.py",
+        "replace(reply, refresh_token=None)",
+        "reply",
+        "tests/flows/test_on_behalf_of.py",
+    ),
+    "a removed account takes its sessions along": Mutant(
+        "src/warmtoken/cache/vault.py",
+        "operations + removal_of_sessions(self, owner)",
+        "operations",
+        "tests/flows/test_on_behalf_of.py",
+    ),
+    "two users of one key share no answer": Mutant(
+        "src/warmtoken/flows/long_running.py",
+        'need = ("begin", exchange, search.slot',
+        'need = ("begin", search.slot',
+        "tests/flows/test_long_running.py",
+    ),
     "an import looks again at what changed meanwhile": Mutant(
         "src/warmtoken/cache/transfer.py",
         "yield _engine.EXPECT, plan.db, plan.key, plan.head",
