@@ -23,6 +23,10 @@ cdef class Witnesses:
         for i, (db, key, value) in enumerate(triples):
             self._take(i, db, key, value)
 
+    def also(self, int db, bytes key not None, bytes value not None):
+        """Add another record to the one that is there: db, 32-byte key, sealed value."""
+        self._take(WITNESSES - 1, db, key, value)
+
     cdef int _take(self, int i, int db, bytes key, bytes value) except -1:
         if len(key) != KEY_SIZE:
             raise ValueError(f"expected witnesses with keys of {KEY_SIZE} bytes, got {len(key)}")

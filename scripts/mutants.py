@@ -260,6 +260,12 @@ MUTANTS = {
         "operations",
         "tests/flows/test_on_behalf_of.py",
     ),
+    "what memory has on behalf of a user ends with the account": Mutant(
+        "src/warmtoken/flows/session_search.py",
+        "found.witnesses.also(_engine.ACCOUNT, key, sealed)",
+        "pass",
+        "tests/flows/test_on_behalf_of.py",
+    ),
     "two users of one key share no answer": Mutant(
         "src/warmtoken/flows/long_running.py",
         'need = ("begin", exchange, search.slot',

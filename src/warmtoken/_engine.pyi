@@ -108,6 +108,7 @@ class View:
 
 class Witnesses:
     def __init__(self, triples: Sequence[tuple[int, bytes, bytes | None]] = ...) -> None: ...
+    def also(self, db: int, key: bytes, value: bytes) -> None: ...
 
 class Unsealer:
     refused: int

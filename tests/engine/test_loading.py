@@ -66,6 +66,20 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path / "tokens")
 
 
+def test_whose_a_token_is_is_told_to_who_does_not_say_it(shelf: Shelf) -> None:
+    shelf.put(RECORD)
+    wanted, partition = shelf.keys.wanted(SLOT, SCOPES), shelf.keys.partition(SLOT.owner)
+    found = _engine.load_token(shelf.store, shelf.sealer, wanted, partition, None, 0)
+    assert found is not None
+    assert (found.home_account_id, found.secret) == ("User-1", RECORD.secret)
+    named = shelf.find()
+    assert named is not None
+    assert named.home_account_id is None
+    for wrong in ({"realm": "other"}, {"client_id": "other"}, {"extended_key": "other"}, {"target": "A"}):
+        shelf.put(RECORD._replace(**wrong))
+        assert _engine.load_token(shelf.store, shelf.sealer, wanted, partition, None, 0) is None
+
+
 def test_a_token_comes_back_field_by_field(shelf: Shelf) -> None:
     shelf.put(RECORD)
     shelf.put_id_token(IDENTITY)

@@ -14,7 +14,7 @@ from support.world import ALICE, BOB, Client, World
 
 import warmtoken
 import warmtoken.aio
-from warmtoken import AuthenticationResult, BackgroundRefresh, ClientSecret, ServiceError, UiRequiredError
+from warmtoken import AuthenticationResult, BackgroundRefresh, ClientSecret, ServiceError, UiRequiredError, _engine
 from warmtoken.cache.sealing import RecordType
 from warmtoken.flows.freshness import PAUSE
 
@@ -307,6 +307,27 @@ def test_a_removed_account_takes_all_that_was_got_on_its_behalf_along(world: Wor
     assert grants(world) == {}
     after = [same_file.acquire_token_on_behalf_of(assertion, API) for assertion in hers]
     assert not tokens_of(after) & tokens_of(before)
+
+
+def test_where_another_library_removes_the_account_nothing_of_it_is_served(
+    world: World, api: Client, assertion: str
+) -> None:
+    """MSAL's applications on the same cache know accounts, but no sessions."""
+    session = api.initiate_long_running_on_behalf_of(assertion, API)
+    for _ in range(3):
+        before = api.acquire_token_on_behalf_of(assertion, API)
+    vault, owner = world.cache.vault(), api.application._context.owner(session.result.account.home_account_id)
+    vault.shared.commit([(_engine.DELETE_PREFIX, _engine.ACCOUNT, vault.keys.account(owner))])
+    with pytest.raises(warmtoken.ClientError, match="obo_cache_key_not_in_cache_error"):
+        api.acquire_token_in_long_running_on_behalf_of(session.session_key, API)
+    assert api.acquire_token_on_behalf_of(assertion, API).access_token != before.access_token
+
+
+def test_what_else_is_written_does_not_drop_a_token_from_memory(world: World, api: Client, assertion: str) -> None:
+    for _ in range(3):
+        api.acquire_token_on_behalf_of(assertion, API)
+    api.acquire_token_for_client(API)
+    assert api.acquire_token_on_behalf_of(assertion, API).metadata.cache_level == "L1"
 
 
 def test_a_sign_in_does_not_hide_what_a_removal_has_to_take_along(world: World, assertion: str) -> None:
