@@ -5,7 +5,6 @@ Whose sessions they are says a list, by which they leave with the user's account
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 from warmtoken import _engine
@@ -15,7 +14,6 @@ from warmtoken.cache.lookup_keys import Owner
 from warmtoken.cache.records import SessionRecord
 from warmtoken.cache.sealing import Header, RecordType
 from warmtoken.cache.vault import NewTokens, Vault
-from warmtoken.errors import CacheError
 
 _FOR_EVER = (1 << 63) - 1
 _PAGE = 256
@@ -29,9 +27,11 @@ def entries_of(vault: Vault, new: NewTokens) -> list[Operation]:
 
 
 def note_end(vault: Vault, session: Owner) -> None:
-    """Note that the refresh token of a user's session is gone: the list names it until its access tokens have ended."""
-    with contextlib.suppress(CacheError):  # it would be named for longer than need be
-        vault.write(lambda: [_entry(vault, session, 1000 * _last_expiry(vault, session))])
+    """Note that the refresh token of a user's session is gone: the list names it until its access tokens have ended.
+
+    Raises CacheError where that cannot be written; then the list names it for longer than need be.
+    """
+    vault.write(lambda: [_entry(vault, session, 1000 * _last_expiry(vault, session))])
 
 
 def removal_of_sessions(vault: Vault, user: Owner) -> list[Operation]:

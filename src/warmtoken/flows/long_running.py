@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from warmtoken.cache.best_effort import write_or_log
 from warmtoken.errors import ClientError, UiRequiredError
 from warmtoken.flows.accounts import listed_account
 from warmtoken.flows.context import Context, open_cache
@@ -121,7 +122,9 @@ def _renew(
         return (yield from renew(context, renewal))
     except UiRequiredError:
         if user and not context.vault.has_refresh_token(session):
-            yield Call(lambda: note_end(context.vault, session._replace(home_account_id=user)))
+            ended = session._replace(home_account_id=user)
+            failure = "the end of a session could not be noted"
+            yield Call(partial(write_or_log, lambda: note_end(context.vault, ended), failure))
         raise
 
 
