@@ -27,7 +27,7 @@ def api(world: World) -> Client:
 
 
 def test_a_session_is_begun_and_gone_on_with_by_its_key(world: World, api: Client, assertion: str) -> None:
-    """Spec 1.11: the key is the hash of the assertion unless one is given."""
+    """MSAL.NET: the key is the hash of the assertion unless one is given."""
     session = api.initiate_long_running_on_behalf_of(assertion, API)
     assert session.session_key == assertion_hash(assertion)
     results = [session.result]
@@ -50,7 +50,7 @@ def test_a_key_of_ones_own_is_used(world: World, api: Client, assertion: str) ->
 
 
 def test_an_expired_token_is_refreshed_by_the_sessions_refresh_token(world: World, api: Client, assertion: str) -> None:
-    """Spec 1.7 rule 2: the refresh token of the OBO key, rotated each time."""
+    """MSAL.NET: the refresh token is found by the session's key; here it is rotated each time."""
     session = api.initiate_long_running_on_behalf_of(assertion, API)
     results = [session.result, *(renewed(world, api, session.session_key) for _ in range(3))]
     assert len(tokens_of(results)) == 4
@@ -113,7 +113,7 @@ def test_a_session_without_tokens_is_not_in_the_cache(world: World, api: Client,
 
 
 def test_a_session_that_is_stopped_has_no_tokens_in_any_process(world: World, api: Client, assertion: str) -> None:
-    """Spec 1.11: whether there was something to stop is told."""
+    """MSAL.NET: access and refresh tokens of the key leave, and whether there were any is told."""
     key = api.initiate_long_running_on_behalf_of(assertion, API).session_key
     same_file = world.confidential(cache=world.new_cache())
     for _ in range(3):
@@ -183,7 +183,7 @@ def test_a_refresh_does_not_undo_the_end_of_its_session(world: World, assertion:
 
 
 def test_what_an_export_says_of_a_session_is_nobodys_own(world: World, api: Client, assertion: str) -> None:
-    """Spec 2.3: `user_assertion_hash` is on access and refresh tokens, and holds the session's key."""
+    """MSAL.NET: `user_assertion_hash` is on access and refresh tokens, and holds the session's key."""
     session = api.initiate_long_running_on_behalf_of(assertion, API, session_key="job")
     exported = json.loads(world.cache.export_msal("dotnet"))
     for section in ("AccessToken", "RefreshToken"):

@@ -38,7 +38,7 @@ def api(world: World) -> Client:
 def test_a_token_is_asked_for_once_and_then_cached_with_all_that_belongs_to_it(
     world: World, api: Client, assertion: str
 ) -> None:
-    """Spec 1.12: OBO reads its own cache first; 2.5: id token and account are the user's."""
+    """MSAL.NET: AcquireTokenOnBehalfOf reads its own cache first; MSAL Python's never does."""
     results = [api.acquire_token_on_behalf_of(assertion, API) for _ in range(4)]
     assert [result.metadata.cache_level for result in results] == ["none", "store", "L1", "L1"]
     assert results[0].metadata.cache_refresh_reason == "no_cached_access_token"
@@ -73,7 +73,7 @@ def test_scopes_are_found_as_in_silent_acquisition(world: World, api: Client, as
 
 
 def test_each_assertion_has_tokens_of_its_own(world: World, api: Client) -> None:
-    """Spec 1.3 rule 1: the hash of the assertion must be the token's."""
+    """MSAL.NET: a token serves the request whose assertion has the same hash (OboCacheKey)."""
     assertions = [caller(world), caller(world), caller(world, BOB)]
     world.idp.reset_counters()
     for _ in range(3):
@@ -91,7 +91,7 @@ def test_an_assertion_is_compared_with_case(world: World, api: Client, assertion
 
 
 def test_no_request_of_the_user_or_of_the_client_gets_the_token(world: World, api: Client, assertion: str) -> None:
-    """Spec 2.5: a partition of its own."""
+    """MSAL.NET: the partition is the hash of the assertion, and not the account."""
     for _ in range(3):
         got = api.acquire_token_on_behalf_of(assertion, API)
     with pytest.raises(UiRequiredError, match="no_tokens_found"):
@@ -122,7 +122,7 @@ def test_another_client_does_not_find_it(world: World, api: Client, assertion: s
 
 
 def test_the_refresh_token_of_an_ordinary_call_is_discarded(world: World, api: Client, assertion: str) -> None:
-    """Spec 1.10."""
+    """MSAL.NET: long-running on behalf of alone keeps it."""
     first = api.acquire_token_on_behalf_of(assertion, API)
     kept = json.loads(world.cache.export_msal())["RefreshToken"].values()
     assert {entry["client_id"] for entry in kept} == {"cli"}
@@ -280,7 +280,7 @@ def test_callers_do_not_wait_for_each_other(world: World, api: Client) -> None:
 def test_callers_are_not_listed_since_silent_acquisition_cannot_serve_them(
     world: World, api: Client, assertion: str
 ) -> None:
-    """Spec 1.11: listed is who has a refresh token; 2.5: the account lies with the user, not with the assertion."""
+    """MSAL.NET: account and id token lie under the home account id, and GetAccounts asks for a refresh token."""
     account = api.acquire_token_on_behalf_of(assertion, API).account
     api.initiate_long_running_on_behalf_of(assertion, API)
     assert api.get_accounts() == []
@@ -391,7 +391,7 @@ def test_entra_is_asked_in_its_words(world: World, service: Microsoft) -> None:
 def test_without_a_tenant_a_request_gets_what_such_a_request_has_brought(
     world: World, service: Microsoft, authority: str
 ) -> None:
-    """Spec 1.3 rule 1 drops the tenant filter there; but what another tenant gave is not what was asked for."""
+    """MSAL.NET drops the tenant filter there; but what another tenant gave is not what was asked for."""
     api = at_entra(world, service, authority)
     service.claims |= {"tid": TENANT, "oid": "oid-home", "iss": f"https://login.microsoftonline.com/{TENANT}/v2.0"}
     home = api.acquire_token_on_behalf_of("a.b.c", API)
