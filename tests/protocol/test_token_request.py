@@ -22,6 +22,7 @@ from warmtoken.protocol.token_request import (
     on_behalf_of_request,
     refresh_request,
     secrets_of,
+    session_refresh_request,
     sign_in_scopes,
 )
 
@@ -176,6 +177,14 @@ def test_an_empty_scope_is_left_out():
 )
 def test_a_refresh_elsewhere_asks_for_what_was_typed(scopes, expected):
     assert form(refresh_request(oidc(), "R", scopes))["scope"] == expected
+
+
+def test_a_session_is_refreshed_for_what_was_granted_to_it_alone():
+    """RFC 6749, section 6: what is got on behalf of a user need not grant `openid`."""
+    assert form(session_refresh_request(oidc(), "R", SCOPES))["scope"] == PLAIN
+    assert form(session_refresh_request(oidc(), "R", ["openid", "a"]))["scope"] == "a openid"
+    assert "scope" not in form(session_refresh_request(oidc(), "R", []))
+    assert form(session_refresh_request(entra(), "R", SCOPES)) == form(refresh_request(entra(), "R", SCOPES))
 
 
 def test_entra_needs_scopes_for_client_credentials():

@@ -25,7 +25,7 @@ from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.entra_headers import mailbox_of
 from warmtoken.protocol.scopes import RESERVED, lookup_scopes
 from warmtoken.protocol.token_reply import parse_token_reply
-from warmtoken.protocol.token_request import refresh_request, secrets_of
+from warmtoken.protocol.token_request import refresh_request, secrets_of, session_refresh_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[Authent
     metadata = yield from provider_metadata(context, asking.authority, asking.watch)
     sent_at = context.now()
     make_request = partial(
-        refresh_request,
+        session_refresh_request if asking.session else refresh_request,
         context.request(asking.authority, metadata, asking.correlation_id, mailbox_of(asking.account)),
         refresh_token,
         _with_reserved(asking.scopes, asking.granted),

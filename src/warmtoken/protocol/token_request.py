@@ -112,12 +112,26 @@ def refresh_request(
     context: RequestContext, refresh_token: str, scopes: Sequence[str], *, claims: str | None = None
 ) -> HttpRequest:
     """Return the request that trades a refresh token for an access token (RFC 6749, section 6)."""
+    # Nothing that was not granted. A sign-in always grants `openid`; `profile` and `offline_access` it may not.
+    return _refresh_request(context, refresh_token, ["openid", *scopes], claims)
+
+
+def session_refresh_request(
+    context: RequestContext, refresh_token: str, scopes: Sequence[str], *, claims: str | None = None
+) -> HttpRequest:
+    """Return the same for a refresh token that was got on behalf of a user, to which not even `openid` is granted."""
+    return _refresh_request(context, refresh_token, scopes, claims)
+
+
+def _refresh_request(
+    context: RequestContext, refresh_token: str, scopes: Sequence[str], claims: str | None
+) -> HttpRequest:
+    scope = wire_scopes(scopes) if context.authority.speaks_entra else _plain_scopes(scopes)
     fields = {
         "grant_type": "refresh_token",
         "refresh_token": refresh_token,
-        "scope": _refresh_scopes(context, scopes),
         **_entra_fields(context),
-        **_filled(claims=claims),
+        **_filled(scope=scope, claims=claims),
     }
     return _token_request(context, fields)
 
@@ -247,13 +261,6 @@ def _needed_prompt(context: RequestContext, scope: str) -> str | None:
 
 def _joint(endpoint: str) -> Literal["?", "&"]:
     return "&" if "?" in endpoint else "?"  # RFC 6749, section 3.1: a query in the endpoint is kept
-
-
-def _refresh_scopes(context: RequestContext, scopes: Sequence[str]) -> str:
-    if context.authority.speaks_entra:
-        return wire_scopes(scopes)
-    # RFC 6749, section 6: nothing that was not granted. `openid` always is; `profile` and `offline_access` may not be.
-    return _plain_scopes(["openid", *scopes])
 
 
 def _plain_scopes(scopes: Sequence[str]) -> str:
