@@ -97,8 +97,8 @@ MUTANTS = {
     ),
     "a token keeps the client claims that it was made with": Mutant(
         "src/warmtoken/flows/replies.py",
-        "slot = context.slot(user or None, issuing, asked.extended_key)",
-        "slot = context.slot(user or None, issuing)",
+        "return context.slot(user, issuing, asked.extended_key)",
+        "return context.slot(user, issuing)",
         "tests/flows/test_silent.py tests/flows/test_client_credentials.py",
     ),
     "what MSAL found in memory holds for one transaction": Mutant(
