@@ -2,18 +2,18 @@
 # The public methods begin here, so that a hit is one compiled call and no Python frame: a Python function would look up
 # the default of every keyword that was not passed. All else goes on in Python, in the methods that begin with a _.
 
-cdef inline object _answered(HitPath path, Hit hit):
+cdef inline object _answered(ResultPath path, Hit hit):
     return hit.result if path._dress is None and hit.witnesses is not None else _dressed_or_refused(path, hit)
 
 
-cdef object _dressed_or_refused(HitPath path, Hit hit):
+cdef object _dressed_or_refused(ResultPath path, Hit hit):
     if hit.witnesses is None:
         return path._refuse(hit.result)
     return hit.result if path._dress is None else path._dress(hit.result)
 
 
-cdef class HitPath:
-    """The part of an application that answers from memory: `acquire_token_silent` for users.
+cdef class ResultPath:
+    """The part of an application that answers from memory.
 
     `_users` and `_own` are its windows on what is kept, None before the first result. `_dress` turns a result into what
     the methods return, such as a coroutine; None leaves it as it is.
@@ -26,13 +26,17 @@ cdef class HitPath:
     def __class_getitem__(cls, parameters):
         return cls
 
+    cpdef _dressed(self, result):
+        return result if self._dress is None else self._dress(result)
+
+
+cdef class HitPath(ResultPath):
+    """What answers users from memory: `acquire_token_silent`."""
+
     def hit(self, scopes, account=None, variant=None):
         """Return the result kept for a user's request, or None; for the library's own layers."""
         cdef Hit hit = None if self._users is None else self._users.find(scopes, account, variant)
         return None if hit is None or hit.witnesses is None else self._dressed(hit.result)
-
-    cpdef _dressed(self, result):
-        return result if self._dress is None else self._dress(result)
 
     @cython.binding(False)
     def acquire_token_silent(self, scopes, account=None, *, login_hint=None, tenant_id=None, force_refresh=False,
@@ -87,13 +91,39 @@ cdef class ClientHitPath(HitPath):
         )
 
 
+cdef class ManagedIdentityHitPath(ResultPath):
+    """The same for a managed identity, which has no users."""
+
+    @cython.binding(False)
+    def acquire_token_for_managed_identity(self, resource, *, force_refresh=False, claims=None, min_validity=None,
+                                           correlation_id=None):
+        """Return an access token of the managed identity for a resource: from the cache, else from where it runs.
+
+        `resource` is a text such as "https://vault.azure.net"; "/.default" at its end is left out. `claims` (a claims
+        challenge) and `force_refresh` bypass the cached token; `min_validity` is the number of seconds that the token
+        must last at least. Raises ServiceError (`managed_identity_request_failed`) where the endpoint refuses,
+        ProtocolError for a reply that is none, TransportError (`managed_identity_unreachable_network`) where nothing
+        answers, ClientError where the environment names no endpoint to be used or none for this identity, and
+        CacheError where the cache fails. Follows MSAL.NET's AcquireTokenForManagedIdentity.
+        """
+        cdef Hit hit
+        if (
+            self._own is not None and force_refresh is False and claims is None and min_validity is None
+            and correlation_id is None
+        ):
+            hit = self._own.find((resource,), None, None)
+            if hit is not None:
+                return _answered(self, hit)
+        return self._acquire_token_for_managed_identity(resource, force_refresh, claims, min_validity, correlation_id)
+
+
 # What Cython makes of a method takes and drops a reference to each argument, given or not: that alone was a quarter of
-# a hit. So the two methods are entered here. Calls that ask for nothing but scopes, account and tenant are looked up
+# a hit. So the methods are entered here. Calls that ask for nothing but scopes, account and tenant are looked up
 # at once; all others, and all that are not in memory, go on to the method itself.
 
-ctypedef object (*Method)(HitPath path, PyObject **values, Py_ssize_t count, PyObject *names)
+ctypedef object (*Method)(ResultPath path, PyObject **values, Py_ssize_t count, PyObject *names)
 
-cdef Method _silent_with_all, _for_client_with_all
+cdef Method _silent_with_all, _for_client_with_all, _for_identity_with_all
 cdef str _SCOPES = "scopes"
 cdef str _ACCOUNT = "account"
 cdef str _TENANT_ID = "tenant_id"
@@ -134,7 +164,7 @@ cdef bint _are_plain(Plain *asked, PyObject **values, Py_ssize_t count, PyObject
     return asked.scopes != NULL
 
 
-cdef object _silent(HitPath path, PyObject **values, Py_ssize_t count, PyObject *names):
+cdef object _silent(ResultPath path, PyObject **values, Py_ssize_t count, PyObject *names):
     cdef Plain asked
     cdef Hit hit
     if path._users is not None and _is_plain(&asked, values, count, names):
@@ -146,7 +176,7 @@ cdef object _silent(HitPath path, PyObject **values, Py_ssize_t count, PyObject 
     return _silent_with_all(path, values, count, names)
 
 
-cdef object _for_client(HitPath path, PyObject **values, Py_ssize_t count, PyObject *names):
+cdef object _for_client(ResultPath path, PyObject **values, Py_ssize_t count, PyObject *names):
     cdef Plain asked
     cdef Hit hit
     if path._own is not None and _is_plain(&asked, values, count, names) and asked.account == NULL:
@@ -154,6 +184,15 @@ cdef object _for_client(HitPath path, PyObject **values, Py_ssize_t count, PyObj
         if hit is not None:
             return _answered(path, hit)
     return _for_client_with_all(path, values, count, names)
+
+
+cdef object _for_identity(ResultPath path, PyObject **values, Py_ssize_t count, PyObject *names):
+    cdef Hit hit
+    if path._own is not None and count == 1 and names == NULL:
+        hit = path._own.find((<object>values[0],), None, None)
+        if hit is not None:
+            return _answered(path, hit)
+    return _for_identity_with_all(path, values, count, names)
 
 
 cdef Method _enter(object method, Method entrance) except NULL:
@@ -168,3 +207,6 @@ cdef Method _enter(object method, Method entrance) except NULL:
 
 _silent_with_all = _enter(HitPath.__dict__["acquire_token_silent"], _silent)
 _for_client_with_all = _enter(ClientHitPath.__dict__["acquire_token_for_client"], _for_client)
+_for_identity_with_all = _enter(
+    ManagedIdentityHitPath.__dict__["acquire_token_for_managed_identity"], _for_identity
+)

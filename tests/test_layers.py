@@ -10,20 +10,24 @@ import pytest
 import warmtoken
 
 SOURCE = Path(warmtoken.__file__).parent
-LEAVES = {"errors", "models", "credentials", "notices", "transport"}
-FRONT = {"application", "aio", "core", "public_client", "confidential_client"}
-AT_THE_EDGE = {"interactive", "browser", "default_transport"}
+LEAVES = {"errors", "models", "credentials", "identities", "notices", "transport"}
+FRONT = {"application", "aio", "core", "public_client", "confidential_client", "managed_identity"}
+AT_THE_EDGE = {"interactive", "browser", "default_transport", "pinned_tls"}
 
 # What the modules of each layer may import of ours, themselves apart.
 ALLOWED = {
     **{name: set[str]() for name in LEAVES},
     "notices": {"models"},
     **dict.fromkeys(AT_THE_EDGE, LEAVES),
+    "direct_transport": LEAVES | {"default_transport", "pinned_tls"},
     "protocol": LEAVES,
     "cache": LEAVES | {"_engine"},
     "flows": LEAVES | {"protocol", "cache", "_engine", "interactive", "browser"},
-    **{name: LEAVES | FRONT | {"flows", "cache", "protocol", "_engine", "default_transport"} for name in FRONT},
-    "__init__": LEAVES | {"application", "cache"},
+    **{
+        name: LEAVES | FRONT | {"flows", "cache", "protocol", "_engine", "default_transport", "direct_transport"}
+        for name in FRONT
+    },
+    "__init__": LEAVES | {"application", "managed_identity", "cache"},
     "challenge": {"protocol"},
     "testing": LEAVES | {"_engine"},
     "interop": LEAVES | FRONT | {"__init__", "cache", "protocol", "_engine"},

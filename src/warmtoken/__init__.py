@@ -18,6 +18,8 @@ from warmtoken.models import Account, AuthenticationResult
 
 if TYPE_CHECKING:
     from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
+    from warmtoken.identities import SystemAssignedManagedIdentity, UserAssignedManagedIdentity
+    from warmtoken.managed_identity import ManagedIdentityApplication
     from warmtoken.notices import AuthCodeFlow, BackgroundRefresh, DeviceCode, LongRunningSession, TenantProfile
 
 # Names that many programs never use: their modules are loaded when they are first asked for.
@@ -29,7 +31,10 @@ _LATE = {
     "ClientSecret": "credentials",
     "DeviceCode": "notices",
     "LongRunningSession": "notices",
+    "ManagedIdentityApplication": "managed_identity",
+    "SystemAssignedManagedIdentity": "identities",
     "TenantProfile": "notices",
+    "UserAssignedManagedIdentity": "identities",
 }
 
 __version__ = "0.1.0"
@@ -47,14 +52,17 @@ __all__ = [
     "ConfidentialClientApplication",
     "DeviceCode",
     "LongRunningSession",
+    "ManagedIdentityApplication",
     "ProtocolError",
     "PublicClientApplication",
     "ServiceError",
+    "SystemAssignedManagedIdentity",
     "TenantProfile",
     "ThrottledError",
     "TokenCache",
     "TransportError",
     "UiRequiredError",
+    "UserAssignedManagedIdentity",
     "WarmTokenError",
 ]
 

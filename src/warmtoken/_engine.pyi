@@ -170,12 +170,14 @@ class CachedToken:
     @property
     def weight(self) -> int: ...
 
-class HitPath(Generic[TokenT]):
+class ResultPath(Generic[TokenT]):
     _users: View | None
     _own: View | None
     _dress: Callable[[AuthenticationResult], TokenT] | None
-    def hit(self, scopes: object, account: object = None, variant: str | None = None) -> TokenT | None: ...
     def _dressed(self, result: AuthenticationResult) -> TokenT: ...
+
+class HitPath(ResultPath[TokenT]):
+    def hit(self, scopes: object, account: object = None, variant: str | None = None) -> TokenT | None: ...
     def acquire_token_silent(
         self,
         scopes: Iterable[str],
@@ -203,6 +205,17 @@ class ClientHitPath(HitPath[TokenT]):
         correlation_id: str | None = None,
         client_claims: str | None = None,
         refresh_if_sha256: str | None = None,
+    ) -> TokenT: ...
+
+class ManagedIdentityHitPath(ResultPath[TokenT]):
+    def acquire_token_for_managed_identity(
+        self,
+        resource: str,
+        *,
+        force_refresh: bool = False,
+        claims: str | None = None,
+        min_validity: float | None = None,
+        correlation_id: str | None = None,
     ) -> TokenT: ...
 
 MAX_MAP_SIZE: int

@@ -7,16 +7,18 @@ from types import TracebackType
 from typing import Any, Self
 
 from warmtoken.confidential_client import ConfidentialClient
-from warmtoken.core import ClientApplication
+from warmtoken.core import Application
 from warmtoken.default_transport import AsyncDefaultTransport
+from warmtoken.direct_transport import AsyncDirectTransport
 from warmtoken.flows.async_driver import drive, finish
 from warmtoken.flows.effects import Flow
+from warmtoken.managed_identity import ManagedIdentityClient
 from warmtoken.models import Account, AuthenticationResult
 from warmtoken.notices import AuthCodeFlow, LongRunningSession, TenantProfile
 from warmtoken.public_client import PublicClient
 from warmtoken.transport import AsyncTransport
 
-__all__ = ["ConfidentialClientApplication", "PublicClientApplication"]
+__all__ = ["ConfidentialClientApplication", "ManagedIdentityApplication", "PublicClientApplication"]
 
 _Token = Coroutine[Any, Any, AuthenticationResult]
 _Accounts = Coroutine[Any, Any, list[Account]]
@@ -32,15 +34,18 @@ async def _ready(result: AuthenticationResult) -> AuthenticationResult:
     return result
 
 
-class _Awaiting(ClientApplication[_Token, _Accounts, _Account, _Nothing, _Profiles, _AuthCodeFlow, AsyncTransport]):
+class _Awaiting(Application[_Token, AsyncTransport]):
     _own_transport: AsyncDefaultTransport | None = None
     _transport: AsyncTransport
 
     def _use(self, transport: AsyncTransport | None) -> None:
         if transport is None:
-            transport = self._own_transport = AsyncDefaultTransport()
+            transport = self._own_transport = self._new_transport()
         self._transport = transport
         self._dress = _ready
+
+    def _new_transport(self) -> AsyncDefaultTransport:
+        return AsyncDefaultTransport()
 
     def _open_cache(self) -> None:
         pass  # it may block: the flow has it done in a thread
@@ -76,3 +81,10 @@ class ConfidentialClientApplication(
     _Awaiting,
 ):
     """The asynchronous twin of `warmtoken.ConfidentialClientApplication`: each method returns a coroutine."""
+
+
+class ManagedIdentityApplication(ManagedIdentityClient[_Token, AsyncTransport], _Awaiting):
+    """The asynchronous twin of `warmtoken.ManagedIdentityApplication`: its method returns a coroutine."""
+
+    def _new_transport(self) -> AsyncDefaultTransport:
+        return AsyncDirectTransport(self._thumbprint)

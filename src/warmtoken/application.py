@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from warmtoken.confidential_client import ConfidentialClient
-from warmtoken.core import ClientApplication
+from warmtoken.core import Application
 from warmtoken.models import Account, AuthenticationResult
 from warmtoken.public_client import PublicClient
 
@@ -25,7 +25,9 @@ _AuthCodeFlow: TypeAlias = "AuthCodeFlow"
 _Session: TypeAlias = "LongRunningSession"
 
 
-class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"]):
+class Blocking(Application[_Token, "Transport"]):
+    """Runs flows in the calling thread."""
+
     _own_transport: DefaultTransport | None = None
     _transport: Transport | None
 
@@ -43,10 +45,13 @@ class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, 
 
     def _default_transport(self) -> DefaultTransport:
         if self._own_transport is None:
-            from warmtoken.default_transport import DefaultTransport
-
-            self._own_transport = DefaultTransport()
+            self._own_transport = self._new_transport()
         return self._own_transport
+
+    def _new_transport(self) -> DefaultTransport:
+        from warmtoken.default_transport import DefaultTransport
+
+        return DefaultTransport()
 
     def close(self) -> None:
         """Close the connections to the provider, once a refresh in the background has ended; the cache stays open."""
@@ -64,13 +69,13 @@ class _Blocking(ClientApplication[_Token, _Accounts, _Account, None, _Profiles, 
 
 
 class PublicClientApplication(
-    PublicClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"], _Blocking
+    PublicClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"], Blocking
 ):
     __doc__ = PublicClient.__doc__
 
 
 class ConfidentialClientApplication(
     ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport", _Session, bool],
-    _Blocking,
+    Blocking,
 ):
     __doc__ = ConfidentialClient.__doc__

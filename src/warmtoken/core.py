@@ -36,33 +36,10 @@ AuthCodeFlowT = TypeVar("AuthCodeFlowT")
 TransportT = TypeVar("TransportT")
 
 
-class ClientApplication(
-    _engine.HitPath[TokenT], Generic[TokenT, AccountsT, AccountT, NothingT, ProfilesT, AuthCodeFlowT, TransportT]
-):
-    """One client at one authority, with its window on the cache. Making one costs no request and opens no file."""
+class Application(_engine.ResultPath[TokenT], Generic[TokenT, TransportT]):
+    """An application's window on the cache, and how its flows are run, which the two worlds define."""
 
-    def __init__(
-        self,
-        client_id: str,
-        credential: ClientCredential | None,
-        authority: str,
-        cache: TokenCache | None,
-        client_capabilities: Sequence[str],
-        expiry_margin: float | None,
-        on_background_refresh: Callable[[BackgroundRefresh], object] | None,
-    ) -> None:
-        _check_client(client_id, credential, cache, client_capabilities)
-        self._context = Context(
-            Client(client_id, credential),
-            parse_authority(authority),
-            cache if cache is not None else TokenCache(),
-            tuple(client_capabilities),
-            expiry_margin,
-            on_background_refresh=on_background_refresh,
-        )
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._context.client.client_id!r}, authority={self._context.authority.url!r})"
+    _context: Context
 
     @property
     def cache(self) -> TokenCache:
@@ -80,15 +57,47 @@ class ClientApplication(
 
     # Results for users and for the client itself lie apart: no request for one can hit the other's.
 
-    def _view_of_users(self) -> _engine.View:
-        if self._users is None or not self._users.is_live:
-            self._users = self._context.cache.view()
-        return self._users
-
     def _view_of_own(self) -> _engine.View:
         if self._own is None or not self._own.is_live:
             self._own = self._context.cache.view()
         return self._own
+
+
+# A call of a compiled method looks for its class among the bases in their order: so that class comes first.
+class ClientApplication(
+    _engine.HitPath[TokenT],
+    Application[TokenT, TransportT],
+    Generic[TokenT, AccountsT, AccountT, NothingT, ProfilesT, AuthCodeFlowT, TransportT],
+):
+    """One client at one authority, with its window on the cache. Making one costs no request and opens no file."""
+
+    def __init__(
+        self,
+        client_id: str,
+        credential: ClientCredential | None,
+        authority: str,
+        cache: TokenCache | None,
+        client_capabilities: Sequence[str],
+        expiry_margin: float | None,
+        on_background_refresh: Callable[[BackgroundRefresh], object] | None,
+    ) -> None:
+        check_client(client_id, credential, cache, client_capabilities)
+        self._context = Context(
+            Client(client_id, credential),
+            parse_authority(authority),
+            cache if cache is not None else TokenCache(),
+            tuple(client_capabilities),
+            expiry_margin,
+            on_background_refresh=on_background_refresh,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._context.client.client_id!r}, authority={self._context.authority.url!r})"
+
+    def _view_of_users(self) -> _engine.View:
+        if self._users is None or not self._users.is_live:
+            self._users = self._context.cache.view()
+        return self._users
 
     def get_accounts(self, username: str | None = None) -> AccountsT:
         """Return the accounts that are signed in to this client, by username; `username` is compared without case.
@@ -234,7 +243,8 @@ class ClientApplication(
         return token
 
 
-def _check_client(client_id: object, credential: object, cache: object, client_capabilities: object) -> None:
+def check_client(client_id: object, credential: object, cache: object, client_capabilities: object) -> None:
+    """Refuse arguments that cannot be with TypeError or ValueError."""
     if not isinstance(client_id, str):
         raise TypeError(f"expected client_id to be a str, got {type(client_id).__name__}")
     if not client_id.strip():

@@ -44,6 +44,8 @@ class AsyncDefaultTransport:
     are read at the first request.
     """
 
+    _uses_proxies = True
+
     def __init__(self) -> None:
         self._clients: _Clients = weakref.WeakKeyDictionary()
         self._ssl_context: ssl.SSLContext | None = None
@@ -91,15 +93,24 @@ class AsyncDefaultTransport:
 
         if self._ssl_context is None:
             # Importing and reading certificates takes long, and files: not on the event loop.
-            self._ssl_context = await asyncio.to_thread(_load_ssl_context)
+            self._ssl_context = await asyncio.to_thread(self._load)
         loop = asyncio.get_running_loop()
         entry = self._clients.get(loop)
         if entry is None:
-            client = _new_client(self._ssl_context)
+            client = _new_client(self._ssl_context, self._uses_proxies)
             keeper = _close_with_loop(client)
             entry = self._clients[loop] = (client, keeper)
             await anext(keeper)
         return entry[0]
+
+    def _load(self) -> ssl.SSLContext:
+        _version()  # reads files, too
+        return self._new_ssl_context()
+
+    def _new_ssl_context(self) -> ssl.SSLContext:
+        import httpx2
+
+        return httpx2.create_ssl_context()
 
     def _forget(self) -> None:
         _inherited.append(self._clients)
@@ -148,12 +159,15 @@ class DefaultTransport:
     ) -> None:
         self.close()
 
+    def _new_transport(self) -> AsyncDefaultTransport:
+        return AsyncDefaultTransport()
+
     def _submit(self, request: HttpRequest, timeout: float) -> concurrent.futures.Future[HttpResponse]:
         with self._lock:
             if self._closed:
                 raise _closed_error()
             if self._worker is None:
-                self._worker = _Worker()
+                self._worker = _Worker(self._new_transport())
                 self._finalizer = weakref.finalize(self, self._worker.stop)
             return self._worker.submit(request, timeout)
 
@@ -167,10 +181,10 @@ class DefaultTransport:
 
 
 class _Worker:
-    """A thread with an event loop and an AsyncDefaultTransport."""
+    """A thread with an event loop on which a transport sends."""
 
-    def __init__(self) -> None:
-        self._transport = AsyncDefaultTransport()
+    def __init__(self, transport: AsyncDefaultTransport) -> None:
+        self._transport = transport
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="warmtoken-http", daemon=True)
         self._thread.start()
@@ -230,20 +244,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_inherited)
 
 
-def _load_ssl_context() -> ssl.SSLContext:
-    import httpx2
-
-    _version()  # reads files, too
-    return httpx2.create_ssl_context()
-
-
-def _new_client(ssl_context: ssl.SSLContext) -> httpx2.AsyncClient:
+def _new_client(ssl_context: ssl.SSLContext, uses_proxies: bool) -> httpx2.AsyncClient:
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
     import httpx2
 
     return httpx2.AsyncClient(
         verify=ssl_context,
+        trust_env=uses_proxies,
         timeout=None,  # the deadline of `send` is over all of it
         follow_redirects=False,
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),

@@ -15,13 +15,22 @@ from warmtoken.protocol.authority import CLOUDS, Authority, cloud_name, request_
 
 if TYPE_CHECKING:
     from warmtoken.flows.effects import Flow
+    from warmtoken.identities import ManagedIdentityId
     from warmtoken.notices import BackgroundRefresh
     from warmtoken.protocol.client_authentication import Client
     from warmtoken.protocol.discovery import ProviderMetadata
+    from warmtoken.protocol.managed_identity import Surroundings
     from warmtoken.protocol.token_request import RequestContext
 
 HTTP_TIMEOUT = 30.0  # seconds, for all requests of one call
 _KEPT_AUTHORITIES = 1024
+
+
+class ManagedIdentity(NamedTuple):
+    """Which identity of the resource that a process runs in, and where that gets its tokens."""
+
+    identity: ManagedIdentityId
+    place: Surroundings
 
 
 @dataclass(slots=True)
@@ -30,7 +39,8 @@ class Context:
 
     `expiry_margin` is in seconds; None is the rule of `freshness`. `redirect_path` None is the provider's custom.
     `on_background_refresh` is told what came of refreshes that nobody waits for. `multi_cloud` says that users of all
-    Entra clouds are the application's, whichever the authority is of.
+    Entra clouds are the application's, whichever the authority is of. `managed_identity` is who the client is where it
+    is no registered one.
     `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival. Raises TypeError
     and ValueError where one of them cannot be.
     """
@@ -43,6 +53,7 @@ class Context:
     redirect_path: str | None = None
     on_background_refresh: Callable[[BackgroundRefresh], object] | None = None
     multi_cloud: bool = False
+    managed_identity: ManagedIdentity | None = None
     metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
     _home_authorities: dict[str, Authority] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
     _clouds: dict[str, Context] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
@@ -55,6 +66,11 @@ class Context:
         told = self.on_background_refresh
         if told is not None and not callable(told):
             raise TypeError(f"expected on_background_refresh to be callable or None, got {type(told).__name__}")
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the client is a program on its user's device, with nothing to prove itself by."""
+        return self.client.credential is None and self.managed_identity is None
 
     @property
     def vault(self) -> Vault:

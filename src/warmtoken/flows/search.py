@@ -14,7 +14,7 @@ from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.freshness import MARGIN, is_due, is_usable, kept_until
 from warmtoken.flows.requests import TokenRequest
 from warmtoken.flows.results import serve
-from warmtoken.flows.single_flight import Fetch, fetch_once
+from warmtoken.flows.single_flight import DEADLINE, Fetch, fetch_once
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.scopes import lookup_scopes
 
@@ -114,13 +114,13 @@ Acquire = Callable[[Search, CacheRefreshReason, Look], Flow[FoundT]]
 
 
 def find_or_fetch(
-    search: Search, key: Callable[[], bytes], fetch: Acquire[FoundT]
+    search: Search, key: Callable[[], bytes], fetch: Acquire[FoundT], *, patience: float = DEADLINE
 ) -> Flow[AuthenticationResult | FoundT]:
     """Return a usable token from the cache, or else what `fetch` gets, once for all on this host.
 
     `key` says what must not be used twice at the same time; `fetch` is told for which search, why it is needed, and how
     to look whether the cache has the token by now. A token that is to be refreshed is, in the background; one that has
-    not expired serves where the provider fails.
+    not expired serves where the provider fails. `patience` is the longest that `fetch` may take, in seconds.
     """
     acquire = _unless_throttled(fetch)
     if search.context.vault.needs_heal:
@@ -134,7 +134,7 @@ def find_or_fetch(
             yield from keep_fresh(search, found, key, acquire)
         return result
     try:
-        return (yield from fetch_once(search.context.vault, _wanted(search, found, key(), acquire)))
+        return (yield from fetch_once(search.context.vault, _wanted(search, found, key(), acquire, patience)))
     except (ServiceError, TransportError) as error:
         yield from open_cache(search.context)
         result = search.instead_of(error)
@@ -144,14 +144,14 @@ def find_or_fetch(
 
 
 def _wanted(
-    search: Search, found: CachedToken | None, key: bytes, acquire: Acquire[FoundT]
+    search: Search, found: CachedToken | None, key: bytes, acquire: Acquire[FoundT], patience: float
 ) -> Fetch[AuthenticationResult | FoundT]:
     def look() -> AuthenticationResult | None:
         return search.look_again(found)
 
     request = search.request
     need = (search.slot, search.scopes, request.claims, request.force_refresh, request.refresh_if_sha256, search.margin)
-    return Fetch(key, need, look, lambda: acquire(search, search.reason(found), look))
+    return Fetch(key, need, look, lambda: acquire(search, search.reason(found), look), patience)
 
 
 def _unless_throttled(fetch: Acquire[FoundT]) -> Acquire[FoundT]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -47,6 +48,24 @@ def send(make: Callable[[], HttpRequest], watch: Stopwatch) -> Flow[Exchange]:
     if isinstance(first, TransportError):
         raise first
     return Exchange(request, first)
+
+
+def send_until_answered(
+    make: Callable[[], HttpRequest], watch: Stopwatch, pause_after: Callable[[int, int], float | None]
+) -> Flow[Exchange]:
+    """Send a request, and again as long as `pause_after` returns how many seconds to wait before.
+
+    It is called with the status of the reply and how often the request was sent again. What came with a Retry-After
+    is not sent again. All sendings have 30 s together, the pauses apart. Raises TransportError where there is no reply.
+    """
+    for sent in itertools.count():
+        request = make()
+        response = yield from _send_once(request, watch)
+        pause = None if "retry-after" in response.headers else pause_after(response.status, sent)
+        if pause is None:
+            return Exchange(request, response)
+        yield Sleep(pause)
+    raise AssertionError("counting ends nowhere")
 
 
 def _is_passing(outcome: HttpResponse | TransportError) -> bool:

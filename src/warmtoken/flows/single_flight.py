@@ -25,22 +25,23 @@ class Fetch(Generic[T]):
 
     `key` is what must not be used twice at the same time (a refresh token, a client's token); `need` tells apart
     fetches for the same key. `look` returns what is wanted if the cache has it by now; `fetch` gets it from the
-    provider, and has committed it when it returns.
+    provider, and has committed it when it returns. `patience` is for how many seconds others wait for that.
     """
 
     key: bytes
     need: Hashable
     look: Callable[[], T | None]
     fetch: Callable[[], Flow[T]]
+    patience: float = DEADLINE
 
 
 def fetch_once(vault: Vault, wanted: Fetch[T]) -> Flow[T]:
     """Return what `wanted.look` finds in the cache, or else what `wanted.fetch` gets, while all others wait.
 
     Others that need the same get the same, also the same error. Raises CacheLockedError where another process
-    has been fetching for 35 s.
+    has been fetching for as long as `wanted.patience`.
     """
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + wanted.patience
     flights = vault.shared.flights
     while True:
         flight, leading = flights.join(wanted.key, wanted.need)
@@ -51,7 +52,7 @@ def fetch_once(vault: Vault, wanted: Fetch[T]) -> Flow[T]:
         found = _shared_outcome(flight, wanted) or wanted.look()
         if found is not None:
             return found
-        _check_deadline(deadline)
+        _check_deadline(deadline, wanted.patience)
 
 
 def fetch_if_idle(vault: Vault, wanted: Fetch[T]) -> Flow[T | None]:
@@ -92,7 +93,7 @@ def _fetch_in_turn(vault: Vault, wanted: Fetch[T], deadline: float) -> Flow[T]:
             found = wanted.look()
             if found is not None:
                 return found
-        _check_deadline(deadline)
+        _check_deadline(deadline, wanted.patience)
         yield Sleep(_jittered())
     return (yield from _fetch_locked(vault, wanted, offset))
 
@@ -119,9 +120,9 @@ def _jittered() -> float:
     return random.uniform(*_POLL)
 
 
-def _check_deadline(deadline: float) -> None:
+def _check_deadline(deadline: float, patience: float) -> None:
     if time.monotonic() > deadline:
         raise CacheLockedError(
             "refresh_lock_timeout",
-            f"expected whoever fetches this token to end within {DEADLINE:.0f} s, but it did not; try again",
+            f"expected whoever fetches this token to end within {patience:.0f} s, but it did not; try again",
         )

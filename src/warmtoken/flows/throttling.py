@@ -41,7 +41,7 @@ def throttle(context: Context, slot: Slot, scopes: tuple[str, ...], fetch: Calla
     try:
         return (yield from fetch())
     except ServiceError as error:
-        hold = _hold_after(error, is_public=context.client.credential is None)
+        hold = _hold_after(error, is_public=context.is_public)
         if hold:
             yield from _put(context, key, _note_of_service(error), hold)
         raise

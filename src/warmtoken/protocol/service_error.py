@@ -166,7 +166,7 @@ def _read(response: HttpResponse, correlation_id: str | None, secrets: Sequence[
         error_codes=_error_codes(fields.get("error_codes")),
         claims=_text(fields, "claims", secrets, None),
         correlation_id=correlation_id or _text(fields, "correlation_id", secrets, MAX_WORD),
-        retry_after=_retry_after(response.headers, now),
+        retry_after=retry_after_of(response.headers, now),
     )
 
 
@@ -191,7 +191,8 @@ def _error_codes(value: object) -> tuple[int, ...]:
     return tuple(code for code in codes if isinstance(code, int) and not isinstance(code, bool))
 
 
-def _retry_after(headers: Mapping[str, str], now: float | None) -> float | None:
+def retry_after_of(headers: Mapping[str, str], now: float | None) -> float | None:
+    """Return the seconds that a reply's Retry-After asks to wait, an hour at most, None where it has none."""
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():  # RFC 9110, section 10.2.3: seconds, or a date
         return min(float(value[:10]), MAX_RETRY_AFTER)

@@ -86,6 +86,16 @@ def parse_token_reply(
     fields = read_json_reply(response, "a token reply", correlation_id=correlation_id)
     if "error" in fields and "access_token" not in fields:  # some servers refuse with status 200
         raise error_from(response, correlation_id=correlation_id, secrets=secrets, now=now)
+    return read_granted(fields, correlation_id=correlation_id, token_type=token_type)
+
+
+def read_granted(
+    fields: dict[str, Any],
+    *,
+    correlation_id: str | None = None,
+    token_type: str = "Bearer",  # noqa: S107  the name of a scheme
+) -> TokenReply:
+    """Return what the fields of a token reply say; raises ProtocolError where they break the protocol."""
     reader = _Reader(fields, correlation_id)
     return TokenReply(
         access_token=reader.access_token(),
