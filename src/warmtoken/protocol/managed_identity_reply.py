@@ -14,7 +14,7 @@ from warmtoken.protocol.service_error import MAX_DESCRIPTION, MAX_WORD, redact, 
 from warmtoken.protocol.token_reply import TokenReply, read_granted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from warmtoken.transport import HttpResponse
 
@@ -111,7 +111,7 @@ def _time(value: object) -> float | None:
 
 
 # As MSAL.NET reads them: ISO 8601, and what the endpoints of 2017-09-01 write, with twelve hours or with 24.
-_DATES = (
+_DATES: tuple[Callable[[str], datetime], ...] = (
     datetime.fromisoformat,
     lambda value: datetime.strptime(value, "%m/%d/%Y %I:%M:%S %p %z"),
     lambda value: datetime.strptime(value, "%m/%d/%Y %H:%M:%S %z"),
