@@ -194,6 +194,36 @@ MUTANTS = {
         "if _is_passing(first):",
         "tests/flows/test_sending.py",
     ),
+    "tokens of a managed identity come by plain http from this host and its link alone": Mutant(
+        "src/warmtoken/protocol/managed_identity.py",
+        'return parts.scheme == "http" and ipaddress.IPv4Address(parts.hostname or "").is_link_local',
+        'return parts.scheme == "http"',
+        "tests/protocol/test_managed_identity.py",
+    ),
+    "applications of one host do not share the tokens of their system-assigned identities": Mutant(
+        "src/warmtoken/flows/managed_identity.py",
+        "return extended_key({ENDPOINT: fingerprint} if fingerprint else {})",
+        "return extended_key({})",
+        "tests/flows/test_managed_identity.py",
+    ),
+    "Service Fabric is believed by its thumbprint": Mutant(
+        "src/warmtoken/pinned_tls.py",
+        "if not hmac.compare_digest(came, context.thumbprint):",
+        "if not came:",
+        "tests/flows/test_managed_identity_endpoints.py",
+    ),
+    "Azure Arc does not choose which file is read": Mutant(
+        "src/warmtoken/protocol/azure_arc.py",
+        "if directory != KEYS or not _NAME.fullmatch(name):",
+        "if not match:",
+        "tests/flows/test_azure_arc.py",
+    ),
+    "no proxy sees the tokens of a managed identity": Mutant(
+        "src/warmtoken/direct_transport.py",
+        "_uses_proxies = False",
+        "_uses_proxies = True",
+        "tests/flows/test_managed_identity_endpoints.py",
+    ),
     "an imported token that is bound by a hash alone serves no plain request": Mutant(
         "src/warmtoken/interop/msal_bindings.py",
         "if value and value != known:",

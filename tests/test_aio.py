@@ -13,11 +13,12 @@ from support.world import KEY, SCOPES, World, new_world
 import warmtoken
 import warmtoken.aio
 from warmtoken import AuthenticationResult, TokenCache
-from warmtoken.aio import ConfidentialClientApplication, PublicClientApplication
+from warmtoken.aio import ConfidentialClientApplication, ManagedIdentityApplication, PublicClientApplication
 
 PAIRS = [
     (warmtoken.PublicClientApplication, PublicClientApplication),
     (warmtoken.ConfidentialClientApplication, ConfidentialClientApplication),
+    (warmtoken.ManagedIdentityApplication, ManagedIdentityApplication),
 ]
 
 

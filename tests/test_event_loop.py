@@ -17,13 +17,15 @@ from typing import Any
 
 import pytest
 from isolated.support import HERE, environment
+from support.managed_identity_endpoint import VARIABLES, serving_identities
 from support.web_site import landing
 from support.world import ALICE, KEY, SCOPES, World, new_world
 
 from warmtoken import Account, DeviceCode, TokenCache, UiRequiredError
-from warmtoken.aio import ConfidentialClientApplication, PublicClientApplication
+from warmtoken.aio import ConfidentialClientApplication, ManagedIdentityApplication, PublicClientApplication
 from warmtoken.cache import token_cache
 from warmtoken.cache.shared_store import SharedStore
+from warmtoken.protocol import azure_arc
 from warmtoken.testing import UserAgent
 
 Method = Callable[[Any, Account], Coroutine[Any, Any, Any]]
@@ -156,6 +158,25 @@ def test_no_method_on_behalf_of_a_user_blocks_the_loop(
         api = world.confidential(cache=cache)
     for _ in range(1 if is_first_use or name.startswith("stop") else 3):
         world.run(lambda: ON_BEHALF[name](api.application, token))
+    assert on_the_loop == []
+
+
+@pytest.mark.parametrize("source", ["imds", "azure_arc"])
+def test_no_managed_identity_blocks_the_loop(
+    world: World, on_the_loop: list[str], monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    with serving_identities(source, world.clock, world.directory.parent) as endpoint:
+        monkeypatch.setattr(azure_arc, "KEYS", str(endpoint.keys))
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in endpoint.environ.items():
+            monkeypatch.setenv(name, value)
+        cache = TokenCache(world.directory, key=lambda: KEY, clock=world.clock)
+        app = ManagedIdentityApplication(cache=cache)
+        for force in (False, False, True):
+            world.run(lambda force=force: app.acquire_token_for_managed_identity("api", force_refresh=force))
+        world.run(app.aclose)
+        assert len(endpoint.granted) == 2
     assert on_the_loop == []
 
 

@@ -21,3 +21,10 @@ def test_importing_loads_nothing_heavy_and_nor_does_a_hit(directory: Path) -> No
     assert not HEAVY & set(found["after_import"])
     assert not HEAVY & set(found["after_hit"])
     assert not {"cryptography", "platformdirs", "orjson"} & set(found["after_import"])
+
+
+def test_nor_does_a_hit_of_a_managed_identity(directory: Path) -> None:
+    run("warm_identity.py", "prepare", directory, KEY.hex())
+    found = json.loads(run("warm_identity.py", "hit", directory, KEY.hex()))
+    assert found["levels"] == ["store", "L1"]
+    assert not HEAVY & set(found["loaded"])

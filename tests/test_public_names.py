@@ -14,7 +14,7 @@ NAMES = {
     "PublicClientApplication", "ConfidentialClientApplication", "TokenCache", "Account", "AuthenticationResult",
     "ClientSecret", "ClientCertificate", "ClientAssertion", "WarmTokenError", "UiRequiredError", "ServiceError",
     "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "TenantProfile", "AuthCodeFlow",
-    "LongRunningSession",
+    "LongRunningSession", "ManagedIdentityApplication", "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity",
 }  # fmt: skip
 
 REQUIRED = inspect.Parameter.empty
@@ -75,6 +75,16 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         "stop_long_running_on_behalf_of": {"session_key": REQUIRED},
         "acquire_token_silent": {"scopes": REQUIRED, **SILENT},
     },
+    "ManagedIdentityApplication": {
+        "__init__": {
+            "identity": warmtoken.SystemAssignedManagedIdentity(), "*cache": None, "*transport": None,
+            "*client_capabilities": (), "*expiry_margin": None, "*on_background_refresh": None,
+        },
+        "acquire_token_for_managed_identity": {
+            "resource": REQUIRED, "*force_refresh": False, "*claims": None, "*min_validity": None,
+            "*correlation_id": None,
+        },
+    },
 }  # fmt: skip
 CASES = [(kind, method, wanted) for kind, methods in METHODS.items() for method, wanted in methods.items()]
 
@@ -89,7 +99,8 @@ def test_all_is_sorted_complete_and_importable() -> None:
 
 def test_aio_has_the_same_applications() -> None:
     assert aio.__all__ == sorted(aio.__all__)
-    assert {"PublicClientApplication", "ConfidentialClientApplication"} <= set(aio.__all__)
+    names = {"PublicClientApplication", "ConfidentialClientApplication", "ManagedIdentityApplication"}
+    assert names <= set(aio.__all__)
     for name in aio.__all__:
         assert getattr(aio, name).__module__ == "warmtoken.aio"
 
@@ -117,6 +128,12 @@ def test_claims_are_read_from_a_challenge_by_a_function_of_its_own() -> None:
 
     assert challenge.__all__ == ["claims_from_challenge"]
     assert list(inspect.signature(challenge.claims_from_challenge).parameters) == ["www_authenticate"]
+
+
+def test_a_user_assigned_identity_is_named_by_one_of_three_ids() -> None:
+    parameters = inspect.signature(warmtoken.UserAssignedManagedIdentity).parameters
+    assert list(parameters) == ["client_id", "resource_id", "object_id"]
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is None for p in parameters.values())
 
 
 def test_a_cache_takes_a_path_and_a_key() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 import threading
@@ -24,8 +25,10 @@ from warmtoken import (
     UserAssignedManagedIdentity,
 )
 from warmtoken.cache.lookup_keys import Owner, Slot
-from warmtoken.flows import async_driver, driver
-from warmtoken.protocol import managed_identity
+from warmtoken.flows import async_driver, driver, single_flight
+from warmtoken.flows.context import HTTP_TIMEOUT
+from warmtoken.flows.managed_identity import PATIENCE
+from warmtoken.protocol.managed_identity import pause_before_retry
 
 
 def settle(place: Place, app: Client) -> None:
@@ -250,7 +253,7 @@ def test_all_who_got_the_challenge_share_one_new_token(place: Place) -> None:
     app = place.app()
     first = app.acquire_token_for_managed_identity(VAULT)
     place.endpoint.delay = 0.2
-    sibling = Place(place.world.sibling(), place.endpoint, place._stack)
+    sibling = Place(place.world.sibling(), place.endpoint, place.stack)
     apps = [sibling.app(cache=place.world.new_cache()) for _ in range(8)]
     barrier = threading.Barrier(len(apps))
 
@@ -331,10 +334,28 @@ def test_the_method_says_its_parameters(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_waiting_for_imds_to_be_updated_outlasts_the_patience_with_other_providers() -> None:
-    from warmtoken.flows import managed_identity as flow
-    from warmtoken.flows.context import HTTP_TIMEOUT
+# --- who waits ---
 
-    longest = sum(managed_identity.pause_before_retry("imds", 410, sent) or 0.0 for sent in range(7))
-    assert longest == 70
-    assert HTTP_TIMEOUT + longest < flow.PATIENCE
+
+def test_who_waits_has_the_patience_that_an_update_of_imds_takes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_flight, "DEADLINE", 0.0)
+    place.endpoint.delay = 0.3
+    sibling = Place(place.world.sibling(), place.endpoint, place.stack)
+    apps = [sibling.app(cache=place.world.new_cache()) for _ in range(4)]
+    with ThreadPoolExecutor(len(apps)) as pool:
+        tokens = set(pool.map(lambda app: app.acquire_token_for_managed_identity(VAULT).access_token, apps))
+    assert tokens == set(place.endpoint.granted)
+    longest = sum(pause_before_retry("imds", 410, sent) or 0.0 for sent in range(7))
+    assert longest + HTTP_TIMEOUT < PATIENCE
+
+
+@pytest.mark.parametrize("world", ["async"], indirect=True)
+def test_one_task_of_many_asks(place: Place) -> None:
+    app = place.app()
+
+    async def ask_together() -> set[str]:
+        ask = app.application.acquire_token_for_managed_identity
+        return {result.access_token for result in await asyncio.gather(*(ask(VAULT) for _ in range(16)))}
+
+    assert place.world.run(ask_together) == set(place.endpoint.granted)
+    assert len(place.endpoint.seen) == 1

@@ -14,7 +14,8 @@ from support.world import SCOPES, Client, World
 from warmtoken import ClientAssertion, ServiceError, ThrottledError, TransportError, UiRequiredError
 from warmtoken.flows import context, sending
 from warmtoken.flows.context import HTTP_TIMEOUT, Stopwatch
-from warmtoken.flows.effects import Send, Sleep
+from warmtoken.flows.effects import Flow, Send, Sleep
+from warmtoken.flows.sending import Exchange
 from warmtoken.transport import HttpRequest, HttpResponse
 
 REQUEST = HttpRequest("POST", "https://idp.example/token")
@@ -39,6 +40,7 @@ class Hand:
         self.timeouts: list[float] = []
         self.pauses: list[float] = []
         self.made: list[HttpRequest] = []
+        self.how: Callable[[Callable[[], HttpRequest], Stopwatch], Flow[Exchange]] = sending.send
         clock = SimpleNamespace(monotonic=lambda: self.now, perf_counter=lambda: self.now)
         for module in (sending, context):
             monkeypatch.setattr(module, "time", clock)
@@ -49,7 +51,7 @@ class Hand:
 
     def send(self, *outcomes: Outcome) -> Outcome:
         self.watch = Stopwatch()
-        flow, left = sending.send(self.make, self.watch), list(outcomes)
+        flow, left = self.how(self.make, self.watch), list(outcomes)
         try:
             effect = next(flow)
             while True:
@@ -224,3 +226,40 @@ def test_each_sending_has_a_client_assertion_of_its_own(world: World) -> None:
     with pytest.raises(ServiceError):
         app.acquire_token_for_client(["api/.default"])
     assert sent == ["assertion.0.x", "assertion.1.x"]
+
+
+# --- until it is answered ---
+
+
+def again_after(*pauses: float) -> Callable[[Callable[[], HttpRequest], Stopwatch], Flow[Exchange]]:
+    def pause_after(status: int, sent: int) -> float | None:
+        return pauses[sent] if status >= 500 and sent < len(pauses) else None
+
+    return lambda make, watch: sending.send_until_answered(make, watch, pause_after)
+
+
+def test_it_is_sent_again_with_a_request_of_its_own_for_as_long_as_a_pause_is_named(hand: Hand) -> None:
+    hand.how = again_after(1.0, 2.0)
+    last = status(502)
+    assert hand.send(status(500), status(501), last) is last
+    assert (hand.pauses, len(hand.made)) == ([1.0, 2.0], 3)
+    assert hand.send(status(500), OK) is OK
+    assert hand.send(status(404)).status == 404
+
+
+def test_it_is_not_sent_again_where_there_is_a_time_to_come_back_or_no_reply(hand: Hand) -> None:
+    hand.how = again_after(1.0)
+    assert hand.send(status(503, retry_after="1")).status == 503
+    lost = failure("connection_failed")
+    assert hand.send(lost) is lost
+    assert hand.pauses == []
+
+
+def test_its_requests_have_thirty_seconds_together_and_its_pauses_count_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hand = Hand(monkeypatch, seconds=12)
+    hand.how = again_after(10.0, 10.0, 10.0)
+    hand.send(*[status(500)] * 4)
+    assert hand.timeouts == [30, 18, 6, 1]
+    assert hand.watch.http_ms == pytest.approx(48_000)

@@ -26,7 +26,7 @@ class Place:
     def __init__(self, world: World, endpoint: ManagedIdentityEndpoint, stack: contextlib.ExitStack) -> None:
         self.world = world
         self.endpoint = endpoint
-        self._stack = stack
+        self.stack = stack
 
     def app(
         self,
@@ -44,7 +44,7 @@ class Place:
             on_background_refresh=on_background_refresh,
         )
         client = Client(application, self.world.run)
-        self._stack.callback(client.close if self.world.mode == "sync" else client.aclose)
+        self.stack.callback(client.close if self.world.mode == "sync" else client.aclose)
         return client
 
     def answers(self, *statuses: int, headers: dict[str, str] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from hashlib import sha256
 
 from warmtoken.cache.extended_key import extended_key
 from warmtoken.errors import TransportError
@@ -58,6 +57,8 @@ def _passing_by_the_refused(search: Search) -> Search:
     found = search.find() if search.request.claims is not None else None
     if found is None:
         return search
+    from hashlib import sha256
+
     refused = sha256(found.secret.encode()).hexdigest()
     request = replace(search.request, force_refresh=False, refresh_if_sha256=refused)
     return Search(search.context, request, search.slot, None, search.watch)

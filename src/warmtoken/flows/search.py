@@ -14,7 +14,7 @@ from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.freshness import MARGIN, is_due, is_usable, kept_until
 from warmtoken.flows.requests import TokenRequest
 from warmtoken.flows.results import serve
-from warmtoken.flows.single_flight import DEADLINE, Fetch, fetch_once
+from warmtoken.flows.single_flight import Fetch, fetch_once
 from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.scopes import lookup_scopes
 
@@ -114,13 +114,13 @@ Acquire = Callable[[Search, CacheRefreshReason, Look], Flow[FoundT]]
 
 
 def find_or_fetch(
-    search: Search, key: Callable[[], bytes], fetch: Acquire[FoundT], *, patience: float = DEADLINE
+    search: Search, key: Callable[[], bytes], fetch: Acquire[FoundT], *, patience: float | None = None
 ) -> Flow[AuthenticationResult | FoundT]:
     """Return a usable token from the cache, or else what `fetch` gets, once for all on this host.
 
     `key` says what must not be used twice at the same time; `fetch` is told for which search, why it is needed, and how
     to look whether the cache has the token by now. A token that is to be refreshed is, in the background; one that has
-    not expired serves where the provider fails. `patience` is the longest that `fetch` may take, in seconds.
+    not expired serves where the provider fails. `patience` is for how many seconds others wait, as in `Fetch`.
     """
     acquire = _unless_throttled(fetch)
     if search.context.vault.needs_heal:
@@ -144,7 +144,7 @@ def find_or_fetch(
 
 
 def _wanted(
-    search: Search, found: CachedToken | None, key: bytes, acquire: Acquire[FoundT], patience: float
+    search: Search, found: CachedToken | None, key: bytes, acquire: Acquire[FoundT], patience: float | None
 ) -> Fetch[AuthenticationResult | FoundT]:
     def look() -> AuthenticationResult | None:
         return search.look_again(found)

@@ -25,34 +25,51 @@ class Fetch(Generic[T]):
 
     `key` is what must not be used twice at the same time (a refresh token, a client's token); `need` tells apart
     fetches for the same key. `look` returns what is wanted if the cache has it by now; `fetch` gets it from the
-    provider, and has committed it when it returns. `patience` is for how many seconds others wait for that.
+    provider, and has committed it when it returns. `patience` is for how many
+    seconds others wait for that, None for as long as with any provider.
     """
 
     key: bytes
     need: Hashable
     look: Callable[[], T | None]
     fetch: Callable[[], Flow[T]]
-    patience: float = DEADLINE
+    patience: float | None = None
+
+
+class _Deadline:
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._end = time.monotonic() + patience
+
+    def left(self) -> float:
+        return self._end - time.monotonic()
+
+    def check(self) -> None:
+        if self.left() < 0:
+            raise CacheLockedError(
+                "refresh_lock_timeout",
+                f"expected whoever fetches this token to end within {self._patience:.0f} s, but it did not; try again",
+            )
 
 
 def fetch_once(vault: Vault, wanted: Fetch[T]) -> Flow[T]:
     """Return what `wanted.look` finds in the cache, or else what `wanted.fetch` gets, while all others wait.
 
     Others that need the same get the same, also the same error. Raises CacheLockedError where another process
-    has been fetching for as long as `wanted.patience`.
+    has been fetching for as long as `wanted.patience`, 35 s.
     """
-    deadline = time.monotonic() + wanted.patience
+    deadline = _Deadline(DEADLINE if wanted.patience is None else wanted.patience)
     flights = vault.shared.flights
     while True:
         flight, leading = flights.join(wanted.key, wanted.need)
         if leading:
             led: T = yield Detach(_lead(vault, wanted, flight, _fetch_in_turn(vault, wanted, deadline)))
             return led
-        yield Join(flight, max(0.0, deadline - time.monotonic()))
+        yield Join(flight, max(0.0, deadline.left()))
         found = _shared_outcome(flight, wanted) or wanted.look()
         if found is not None:
             return found
-        _check_deadline(deadline, wanted.patience)
+        deadline.check()
 
 
 def fetch_if_idle(vault: Vault, wanted: Fetch[T]) -> Flow[T | None]:
@@ -84,7 +101,7 @@ def _lead(vault: Vault, wanted: Fetch[Any], flight: Flight, fetching: Flow[T]) -
     return result
 
 
-def _fetch_in_turn(vault: Vault, wanted: Fetch[T], deadline: float) -> Flow[T]:
+def _fetch_in_turn(vault: Vault, wanted: Fetch[T], deadline: _Deadline) -> Flow[T]:
     locks, offset = vault.shared.locks, vault.keys.lock_offset(wanted.key)
     seen = vault.newest
     while not locks.try_lock(offset):
@@ -93,7 +110,7 @@ def _fetch_in_turn(vault: Vault, wanted: Fetch[T], deadline: float) -> Flow[T]:
             found = wanted.look()
             if found is not None:
                 return found
-        _check_deadline(deadline, wanted.patience)
+        deadline.check()
         yield Sleep(_jittered())
     return (yield from _fetch_locked(vault, wanted, offset))
 
@@ -118,11 +135,3 @@ def _jittered() -> float:
     import random
 
     return random.uniform(*_POLL)
-
-
-def _check_deadline(deadline: float, patience: float) -> None:
-    if time.monotonic() > deadline:
-        raise CacheLockedError(
-            "refresh_lock_timeout",
-            f"expected whoever fetches this token to end within {patience:.0f} s, but it did not; try again",
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,7 +51,11 @@ class Surroundings:
 
         The secret alone says which application of a host the system-assigned identity belongs to.
         """
-        return hashlib.sha256(f"{self.url}\0{self.secret}".encode()).hexdigest() if self.secret else ""
+        if not self.secret:
+            return ""
+        from hashlib import sha256
+
+        return sha256(f"{self.url}\0{self.secret}".encode()).hexdigest()
 
 
 class Ways(NamedTuple):
