@@ -9,6 +9,11 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[1]
+EXAMPLES = [
+    block
+    for page in ("README.md", "docs/managed-identity.md")
+    for block in re.findall(r"```python\n(.*?)```", (TOP / page).read_text(), re.DOTALL)
+]
 ERRORS = (TOP / "docs" / "errors.md").read_text()
 
 
@@ -46,8 +51,8 @@ def test_the_readme_is_one_screen() -> None:
     assert len((TOP / "README.md").read_text().splitlines()) <= 60
 
 
-@pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL))
-def test_the_examples_of_the_readme_use_public_names(block: str) -> None:
+@pytest.mark.parametrize("block", EXAMPLES)
+def test_the_examples_use_public_names(block: str) -> None:
     tree = ast.parse(block)
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     for node in imports:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,29 @@ def test_all_ways_to_write_a_plain_call_come_from_memory(place: Place) -> None:
     ]
     assert [call().metadata.cache_level for call in calls] == ["L1"] * 4
     assert len(place.endpoint.seen) == 1
+
+
+def test_a_hit_is_one_compiled_call(place: Place) -> None:
+    app = place.app()
+    for _ in range(2):
+        app.acquire_token_for_managed_identity(VAULT)
+    frames: list[str] = []
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        if event == "call":
+            frames.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        hit = app.application.acquire_token_for_managed_identity(VAULT)
+    finally:
+        sys.setprofile(None)
+    assert frames == []
+    if place.world.mode == "async":
+        with pytest.raises(StopIteration) as stop:
+            hit.send(None)  # it never suspends
+        hit = stop.value.value
+    assert hit.metadata.cache_level == "L1"
 
 
 def test_another_process_finds_the_token_in_the_store(place: Place) -> None:

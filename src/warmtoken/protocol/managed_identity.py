@@ -159,7 +159,7 @@ def _check_endpoint(place: Surroundings) -> None:
     try:
         scheme = split_url(url, place.named_by).scheme
     except ValueError as error:
-        raise _wrong_endpoint(f"{error}, and for addresses in 169.254.0.0/16") from None
+        raise _wrong_endpoint(str(error)) from None
     if place.source == "service_fabric" and scheme != "https":
         raise _wrong_endpoint(f"expected {place.named_by} that starts with https://, since its certificate is known")
 
@@ -202,7 +202,10 @@ def _check_identity(source: Source, kind: str) -> None:
 
 
 def _wrong_endpoint(message: str) -> ClientError:
-    return ClientError("invalid_managed_identity_endpoint", f"{message}; mend the environment of this process")
+    return ClientError(
+        "invalid_managed_identity_endpoint",
+        f"{message}; mend the environment of this process (http:// is for loopback hosts and 169.254.0.0/16)",
+    )
 
 
 _EACH_SECOND = (1.0, 1.0, 1.0)

@@ -34,16 +34,15 @@ class IdentityRequest:
 
 def managed_identity_request(place: Surroundings, identity: ManagedIdentityId, asked: IdentityRequest) -> HttpRequest:
     """Return the request for a token, once `check_surroundings` has passed place and identity."""
+    ways, headers = WAYS[place.source], {**_METADATA, "x-ms-client-request-id": asked.correlation_id}
     if place.source == "cloud_shell":
-        return _posted(place.url, asked)
-    ways = WAYS[place.source]
+        return _posted(place.url, asked.resource, headers)
     query = {
         "api-version": ways.api_version,
         "resource": asked.resource,
         **_identity(place, identity),
         **(_revocation(asked) if ways.knows_revocation else {}),
     }
-    headers = {**_METADATA, "x-ms-client-request-id": asked.correlation_id}
     if ways.secret_header:
         headers[ways.secret_header] = place.secret
     if asked.key:
@@ -51,9 +50,9 @@ def managed_identity_request(place: Surroundings, identity: ManagedIdentityId, a
     return HttpRequest("GET", f"{place.url}{'&' if '?' in place.url else '?'}{urlencode(query)}", headers)
 
 
-def _posted(url: str, asked: IdentityRequest) -> HttpRequest:
-    headers = {**_METADATA, "content-type": "application/x-www-form-urlencoded"}
-    return HttpRequest("POST", url, headers, urlencode({"resource": asked.resource}).encode("ascii"))
+def _posted(url: str, resource: str, headers: dict[str, str]) -> HttpRequest:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    return HttpRequest("POST", url, {**headers, **form}, urlencode({"resource": resource}).encode("ascii"))
 
 
 def _identity(place: Surroundings, identity: ManagedIdentityId) -> dict[str, str]:
