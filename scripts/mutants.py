@@ -210,7 +210,7 @@ MUTANTS = {
         "src/warmtoken/pinned_tls.py",
         "if not hmac.compare_digest(came, context.thumbprint):",
         "if not came:",
-        "tests/flows/test_managed_identity_endpoints.py",
+        "tests/test_pinned_tls.py",
     ),
     "Azure Arc does not choose which file is read": Mutant(
         "src/warmtoken/protocol/azure_arc.py",

@@ -52,10 +52,10 @@ def _key_of(identity: ManagedIdentity) -> str:
 
 
 def _passing_by_the_refused(search: Search) -> Search:
-    # MSAL: an API that sends a challenge has refused the token in the cache. So that one is named, and whoever else
-    # got the challenge takes its successor.
+    # MSAL: an API that sends a challenge has refused the token in the cache, if that still lasts. So that one is named,
+    # and whoever else got the challenge takes its successor.
     found = search.find() if search.request.claims is not None else None
-    if found is None:
+    if found is None or found.expires_on <= search.context.now():
         return search
     from hashlib import sha256
 
