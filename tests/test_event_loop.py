@@ -172,7 +172,7 @@ def test_no_managed_identity_blocks_the_loop(
         for name, value in endpoint.environ.items():
             monkeypatch.setenv(name, value)
         cache = TokenCache(world.directory, key=lambda: KEY, clock=world.clock)
-        app = ManagedIdentityApplication(cache=cache)
+        app = world.run(lambda: ManagedIdentityApplication(cache=cache))
         for force in (False, False, True):
             world.run(lambda force=force: app.acquire_token_for_managed_identity("api", force_refresh=force))
         world.run(app.aclose)

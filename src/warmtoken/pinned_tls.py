@@ -47,4 +47,5 @@ def _check(certificate: bytes | None, context: ssl.SSLContext) -> None:
     assert isinstance(context, PinnedContext)
     came = hashlib.sha1(certificate or b"", usedforsecurity=False).digest()
     if not hmac.compare_digest(came, context.thumbprint):
-        raise ssl.SSLCertVerificationError("the server has another certificate than the one whose thumbprint is known")
+        message = "the server has another certificate than the one whose thumbprint is known"
+        raise ssl.SSLCertVerificationError(ssl.SSLErrorNumber.SSL_ERROR_SSL, message)

@@ -13,7 +13,7 @@ from support.world import Client, World, new_world
 
 from warmtoken.flows import sending
 from warmtoken.flows.effects import Sleep
-from warmtoken.protocol import azure_arc
+from warmtoken.protocol import azure_arc, managed_identity
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -45,6 +45,7 @@ def enter(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
             for name, value in endpoint.environ.items():
                 monkeypatch.setenv(name, value)
             monkeypatch.setattr(azure_arc, "KEYS", str(endpoint.keys))
+            monkeypatch.setattr(managed_identity, "HAS_ARC_AGENT", False)
             return Place(world, endpoint, stack)
 
         (tmp_path / "azure_arc").mkdir()

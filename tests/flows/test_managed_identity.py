@@ -117,7 +117,7 @@ def test_one_scope_is_a_resource_without_default(place: Place) -> None:
 @pytest.mark.parametrize(
     ("resource", "error"),
     [([VAULT], TypeError), (None, TypeError), (b"x", TypeError), ("", ValueError), ("a b", ValueError),
-     ("openid", ValueError), ("Profile", ValueError)],
+     ("openid", ValueError), ("Profile", ValueError), ("openid/.default", ValueError), ("/.default", ValueError)],
 )  # fmt: skip
 def test_a_resource_is_one_text(place: Place, resource: Any, error: type[Exception]) -> None:
     app = place.app()

@@ -14,6 +14,7 @@ from warmtoken.protocol import managed_identity
 from warmtoken.protocol.managed_identity import (
     Surroundings,
     check_surroundings,
+    is_filled,
     name_in_cache,
     pause_before_retry,
     read_surroundings,
@@ -32,10 +33,8 @@ SYSTEM = SystemAssignedManagedIdentity()
 
 
 @pytest.fixture(autouse=True)
-def no_agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Where Azure Arc's agent would be."""
-    monkeypatch.setattr(managed_identity, "ARC_AGENT", str(tmp_path / "himds"))
-    return tmp_path / "himds"
+def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(managed_identity, "HAS_ARC_AGENT", False)
 
 
 # --- where ---
@@ -74,14 +73,19 @@ def test_the_environment_shows_the_source(environ: dict[str, str], source: str, 
     assert "canary" not in repr(found)
 
 
-def test_the_agent_of_azure_arc_shows_it_too(no_agent: Path) -> None:
-    no_agent.write_bytes(b"")
-    assert read_surroundings({}).source == "imds"
-    no_agent.write_bytes(b"\x7fELF")
-    found = read_surroundings({})
+def test_the_agent_of_azure_arc_shows_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(managed_identity, "HAS_ARC_AGENT", True)
+    found = read_surroundings({"AZURE_POD_IDENTITY_AUTHORITY_HOST": "http://127.0.0.1"})
     assert (found.source, found.url) == ("azure_arc", "http://127.0.0.1:40342/metadata/identity/oauth2/token")
     check_surroundings(found, SYSTEM)
     assert read_surroundings(MSI).source == "cloud_shell"
+
+
+def test_the_agent_is_a_file_that_is_not_empty(tmp_path: Path) -> None:
+    agent = tmp_path / "himds"
+    found = [is_filled(str(agent)), agent.write_bytes(b""), is_filled(str(agent))]
+    agent.write_bytes(b"\x7fELF")
+    assert [*found, is_filled(str(agent))] == [False, 0, False, True]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +270,7 @@ def test_lifetimes_are_seconds_or_times_as_numbers_or_text(fields: dict[str, Any
         ({"expires_on": 1_700_086_400}, 43_200),
         ({"expires_in": 86_400, "refresh_in": "7"}, 7),
         ({"expires_in": 60, "refresh_in": 30}, 30),
+        ({"expires_in": 10**9}, 45 * 86_400),
     ],
 )
 def test_half_of_a_long_life_is_inferred(fields: dict[str, Any], refresh_in: int | None) -> None:

@@ -25,8 +25,7 @@ class Fetch(Generic[T]):
 
     `key` is what must not be used twice at the same time (a refresh token, a client's token); `need` tells apart
     fetches for the same key. `look` returns what is wanted if the cache has it by now; `fetch` gets it from the
-    provider, and has committed it when it returns. `patience` is for how many
-    seconds others wait for that, None for as long as with any provider.
+    provider, and has committed it when it returns. `patience` is for how many seconds others wait; None: for 35.
     """
 
     key: bytes
@@ -56,7 +55,7 @@ def fetch_once(vault: Vault, wanted: Fetch[T]) -> Flow[T]:
     """Return what `wanted.look` finds in the cache, or else what `wanted.fetch` gets, while all others wait.
 
     Others that need the same get the same, also the same error. Raises CacheLockedError where another process
-    has been fetching for as long as `wanted.patience`, 35 s.
+    has been fetching for longer than `wanted.patience`.
     """
     deadline = _Deadline(DEADLINE if wanted.patience is None else wanted.patience)
     flights = vault.shared.flights

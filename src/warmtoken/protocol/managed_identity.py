@@ -58,6 +58,18 @@ class Surroundings:
         return sha256(f"{self.url}\0{self.secret}".encode()).hexdigest()
 
 
+def is_filled(path: str) -> bool:
+    """Tell whether there is a file that is not empty."""
+    try:
+        return Path(path).stat().st_size > 0
+    except OSError:
+        return False
+
+
+# Looked for once, at the import: making an application touches no disk, which would block an event loop.
+HAS_ARC_AGENT = is_filled(ARC_AGENT)
+
+
 class Ways(NamedTuple):
     """How one kind of endpoint is asked: `names` is what it calls the ids of user-assigned identities, if it knows any.
 
@@ -94,7 +106,7 @@ def read_surroundings(environ: Mapping[str, str]) -> Surroundings:
         return _by_msi_endpoint(variables)
     if endpoint and "IMDS_ENDPOINT" in variables:
         return Surroundings("azure_arc", endpoint, "IDENTITY_ENDPOINT")
-    if _is_filled(ARC_AGENT):
+    if HAS_ARC_AGENT:
         return Surroundings("azure_arc", ARC_ENDPOINT, ARC_AGENT)
     host = variables.get("AZURE_POD_IDENTITY_AUTHORITY_HOST", IMDS).rstrip("/")
     return Surroundings("imds", host + _TOKEN_PATH, "AZURE_POD_IDENTITY_AUTHORITY_HOST")
@@ -119,9 +131,10 @@ def resource_of(resource: str) -> str:
     """
     if not isinstance(resource, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f'expected resource such as "https://vault.azure.net", got {type(resource).__name__}')
-    if resource.casefold() in RESERVED:
+    stripped = resource.removesuffix(_DEFAULT_SCOPE)
+    if stripped.casefold() in RESERVED:  # looked up like no scope at all, which any token covers
         raise ValueError(f'expected resource such as "https://vault.azure.net", got {resource!r}, which is for users')
-    return resource.removesuffix(_DEFAULT_SCOPE)
+    return stripped
 
 
 def pause_before_retry(source: Source, status: int, sent: int) -> float | None:
@@ -141,13 +154,6 @@ def _by_msi_endpoint(variables: Mapping[str, str]) -> Surroundings:
         return Surroundings("cloud_shell", endpoint, "MSI_ENDPOINT")
     client_id = variables.get("DEFAULT_IDENTITY_CLIENT_ID", "")
     return Surroundings("machine_learning", endpoint, "MSI_ENDPOINT", secret, client_id=client_id)
-
-
-def _is_filled(path: str) -> bool:
-    try:
-        return Path(path).stat().st_size > 0
-    except OSError:
-        return False
 
 
 def _check_endpoint(place: Surroundings) -> None:

@@ -11,7 +11,7 @@ from warmtoken.protocol.json_object import parse_object
 from warmtoken.protocol.managed_identity import Source, passes_by_itself
 from warmtoken.protocol.reply_body import read_json_reply
 from warmtoken.protocol.service_error import MAX_DESCRIPTION, MAX_WORD, redact, retry_after_of
-from warmtoken.protocol.token_reply import TokenReply, read_granted
+from warmtoken.protocol.token_reply import MAX_LIFETIME, TokenReply, read_granted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def unreachable(source: Source, error: TransportError) -> TransportError:
         return error
     return TransportError(
         "managed_identity_unreachable_network",
-        f"expected a managed identity endpoint ({source}), nothing answers: {error.message}; "
+        f"expected the managed identity endpoint ({source}) to answer, it did not: {error.message}; "
         "check that this process runs where there is one",
         correlation_id=error.correlation_id,
     )
@@ -86,7 +86,7 @@ def _lifetime(fields: dict[str, Any], now: float, correlation_id: str) -> int:
             "expected expires_in as a number of seconds or expires_on as a time in the reply, got neither",
             correlation_id=correlation_id,
         )
-    return int(min(seconds, 1e15))
+    return int(min(seconds, MAX_LIFETIME))
 
 
 def _number(value: object) -> float | None:
