@@ -14,7 +14,7 @@ from pathlib import Path
 
 from isolated import shim
 from isolated.oracle import number_of, secret
-from isolated.support import FAR, KEY
+from isolated.support import KEY
 
 from warmtoken import Account, PublicClientApplication, TokenCache, _engine
 from warmtoken.cache.records import AccessTokenRecord
@@ -36,7 +36,14 @@ def save(app: PublicClientApplication, number: int) -> None:
     slot = context.slot(ALICE.home_account_id, context.authority)
     owner = slot.owner
     record = AccessTokenRecord(
-        "alice", owner.authority, owner.client_id, slot.realm, "orders.read", secret(number), 1, FAR
+        "alice",
+        owner.authority,
+        owner.client_id,
+        slot.realm,
+        "orders.read",
+        secret(number),
+        1,
+        int(time.time()) + 3600,
     )
     app.cache.vault().save(NewTokens(slot, ("orders.read",), record))
 
