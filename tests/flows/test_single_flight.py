@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -120,6 +121,25 @@ def test_all_share_the_error_of_the_one_request(world: World, app: Client) -> No
     assert {(type(error), error.code) for error in results} == {(ServiceError, "service_not_available")}
     assert len({id(error) for error in results}) == CALLERS  # each raises an exception of its own
     assert world.token_requests() == 2  # once more after the first failure
+
+
+class OutOfOrderError(Exception):
+    """One that cannot be made from its own arguments, as a program's own transport may raise it."""
+
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(f"{number}: {reason}")
+
+
+def test_all_share_an_error_that_cannot_be_copied(world: World) -> None:
+    def fail(_: HttpRequest) -> None:
+        time.sleep(0.3)
+        raise OutOfOrderError(7, "lost")
+
+    app = world.public(before=fail)
+    account = world.sign_in(world.public()).account
+    world.clock.advance(3600)
+    results = at_once(world, app, lambda client, _: client.acquire_token_silent(SCOPES, account), 4)
+    assert [repr(error) for error in results] == ["OutOfOrderError('7: lost')"] * 4
 
 
 def test_other_scopes_wait_and_then_use_the_new_refresh_token(world: World, app: Client) -> None:
@@ -259,6 +279,65 @@ def test_a_loop_that_ends_in_a_refresh_leaves_nothing_locked(awaiting: World) ->
     gate.armed = False
     assert app.acquire_token_silent(SCOPES, account).account == account
     assert awaiting.idp.counters.replays_detected == 0
+
+
+def test_closing_an_application_waits_for_the_refresh_of_a_cancelled_caller(awaiting: World) -> None:
+    gate = Gate()
+    app = awaiting.public(after=gate)  # the provider has answered: the old refresh token is spent
+    account = awaiting.sign_in(app).account
+    awaiting.clock.advance(3600)
+    gate.armed = True
+
+    async def close() -> None:
+        task = asyncio.ensure_future(app.application.acquire_token_silent(SCOPES, account))
+        await until(gate.reached)
+        task.cancel()
+        closing = asyncio.ensure_future(app.application.aclose())
+        await asyncio.sleep(0.02)
+        assert not closing.done()
+        gate.open.set()
+        await closing
+
+    asyncio.run(close())
+    assert app.acquire_token_silent(SCOPES, account).metadata.token_source == "cache"
+    assert awaiting.token_requests() == 1
+
+
+def test_a_refresh_that_is_cancelled_before_it_begins_keeps_nobody_waiting(awaiting: World) -> None:
+    app = awaiting.public()
+    account = awaiting.sign_in(app).account
+    awaiting.clock.advance(3600)
+
+    async def leave_at_once() -> None:
+        await app.application.get_accounts()  # the cache is open: nothing else is waited for
+        task = asyncio.ensure_future(app.application.acquire_token_silent(SCOPES, account))
+        await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        assert len(others) == 2  # the call, and its refresh, which has not begun
+        for other in others:
+            other.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(leave_at_once())
+    assert not awaiting.cache.vault().shared.flights._by_key
+    assert app.acquire_token_silent(SCOPES, account).account == account
+
+
+def test_a_loop_that_is_closed_in_a_refresh_keeps_nobody_waiting_on_another(awaiting: World) -> None:
+    gate = Gate()
+    app = awaiting.public(before=gate)
+    account = awaiting.sign_in(app).account
+    awaiting.clock.advance(3600)
+    gate.armed = True
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(app.application.acquire_token_silent(SCOPES, account))
+    loop.run_until_complete(until(gate.reached))
+    gate.armed = False
+    gate.open.set()
+    loop.close()
+    assert app.acquire_token_silent(SCOPES, account).account == account
+    assert awaiting.idp.counters.replays_detected == 0
+    assert not task.done()
 
 
 def test_a_wait_has_an_end(blocking: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,11 @@ class Flights:
         self._lock = threading.Lock()
         self._by_key: dict[bytes, Flight] = {}
 
+    def under_way(self, key: bytes) -> Flight | None:
+        """Return the flight for `key`, None where there is none."""
+        with self._lock:
+            return self._by_key.get(key)
+
     def join(self, key: bytes, need: Hashable) -> tuple[Flight, bool]:
         """Return the flight for `key` and whether the caller leads it, and so must `land` it."""
         with self._lock:

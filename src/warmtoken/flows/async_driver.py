@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from warmtoken.cache.flights import Flight
 from warmtoken.flows.effects import MAX_BACKGROUND, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
@@ -12,8 +12,15 @@ from warmtoken.transport import AsyncTransport
 
 T = TypeVar("T")
 
-_detached: set[asyncio.Task[Any]] = set()
-_background: dict[asyncio.Task[Any], AsyncTransport] = {}
+
+class _Running(NamedTuple):
+    # A flow that goes on without its caller, and by which transport.
+    flow: Flow[Any]
+    transport: AsyncTransport
+
+
+_detached: dict[asyncio.Task[Any], _Running] = {}
+_background: dict[asyncio.Task[Any], _Running] = {}
 
 
 async def drive(flow: Flow[T], transport: AsyncTransport) -> T:
@@ -49,36 +56,46 @@ async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
 
 
 async def _detach(flow: Flow[T], transport: AsyncTransport) -> T:
+    _close_abandoned()
     task = asyncio.ensure_future(drive(flow, transport))
-    _detached.add(task)
+    _detached[task] = _Running(flow, transport)
     task.add_done_callback(_landed)
     return await asyncio.shield(task)
 
 
 def _start(flow: Flow[Any], transport: AsyncTransport) -> bool:
-    if len(_of_this_loop()) >= MAX_BACKGROUND:
+    if len(_of_this_loop(_background)) >= MAX_BACKGROUND:
         return False
     task = asyncio.ensure_future(drive(flow, transport))
-    _background[task] = transport
+    _background[task] = _Running(flow, transport)
     task.add_done_callback(_landed)
     return True
 
 
-def _of_this_loop() -> list[tuple[asyncio.Task[Any], AsyncTransport]]:
+def _of_this_loop(running: dict[asyncio.Task[Any], _Running]) -> list[tuple[asyncio.Task[Any], AsyncTransport]]:
     # Not those of other threads' loops, nor of a loop that was closed with its tasks or left behind by a fork.
     loop = asyncio.get_running_loop()
-    return [(task, used) for task, used in list(_background.items()) if task.get_loop() is loop]
+    return [(task, used.transport) for task, used in list(running.items()) if task.get_loop() is loop]
+
+
+def _close_abandoned() -> None:
+    # Nobody resumes a flow whose loop was closed; it would keep its lock from all processes.
+    for running in (_detached, _background):
+        for task in [task for task in list(running) if task.get_loop().is_closed()]:
+            abandoned = running.pop(task, None)
+            if abandoned is not None:
+                abandoned.flow.close()
 
 
 async def finish(transport: AsyncTransport) -> None:
-    """Wait for the flows in the background of this event loop that use a transport, as before it is closed."""
-    tasks = [task for task, used in _of_this_loop() if used is transport]
+    """Wait for the flows of this event loop that use a transport and go on without a caller, as before it is closed."""
+    tasks = [task for task, used in (*_of_this_loop(_detached), *_of_this_loop(_background)) if used is transport]
     if tasks:
         await asyncio.wait(tasks)
 
 
 def _landed(task: asyncio.Task[Any]) -> None:
-    _detached.discard(task)
+    _detached.pop(task, None)
     _background.pop(task, None)
     if not task.cancelled():
         task.exception()  # seen: a caller that was cancelled does not ask for it
@@ -99,6 +116,7 @@ async def _call(effect: Call) -> Any:
 
 
 async def _join(flight: Flight, timeout: float) -> bool:
+    _close_abandoned()
     loop = asyncio.get_running_loop()
     landed = loop.create_future()
 

@@ -18,6 +18,8 @@ T = TypeVar("T")
 DEADLINE = 35.0  # seconds: the provider's 30, and time to write the reply
 _POLL = (0.005, 0.05)  # seconds
 
+_LATE = object()  # somebody else leads
+
 
 @dataclass(frozen=True, slots=True)
 class Fetch(Generic[T]):
@@ -60,10 +62,13 @@ def fetch_once(vault: Vault, wanted: Fetch[T]) -> Flow[T]:
     deadline = _Deadline(DEADLINE if wanted.patience is None else wanted.patience)
     flights = vault.shared.flights
     while True:
-        flight, leading = flights.join(wanted.key, wanted.need)
-        if leading:
-            led: T = yield Detach(_lead(vault, wanted, flight, _fetch_in_turn(vault, wanted, deadline)))
-            return led
+        flight = flights.under_way(wanted.key)
+        if flight is None:
+            led = yield Detach(_lead_if_first(vault, wanted, deadline))
+            if led is _LATE:
+                continue
+            result: T = led
+            return result
         yield Join(flight, max(0.0, deadline.left()))
         found = _shared_outcome(flight, wanted) or wanted.look()
         if found is not None:
@@ -84,9 +89,26 @@ def _shared_outcome(flight: Flight, wanted: Fetch[T]) -> T | None:
     if flight.need != wanted.need:
         return None
     if flight.error is not None:
-        raise copy.copy(flight.error)
+        raise _copied(flight.error)
     shared: T | None = flight.result
     return shared
+
+
+def _copied(error: Exception) -> Exception:
+    # Each raises an exception of its own, with its own traceback. What a program's own transport or callable raises
+    # may refuse to be made from its arguments.
+    try:
+        return copy.copy(error)
+    except Exception:  # noqa: BLE001
+        return error
+
+
+def _lead_if_first(vault: Vault, wanted: Fetch[T], deadline: _Deadline) -> Flow[T | object]:
+    # Who leads must land. So it is decided here: a task that is cancelled before it begins leads nobody.
+    flight, leading = vault.shared.flights.join(wanted.key, wanted.need)
+    if not leading:
+        return _LATE
+    return (yield from _lead(vault, wanted, flight, _fetch_in_turn(vault, wanted, deadline)))
 
 
 def _lead(vault: Vault, wanted: Fetch[Any], flight: Flight, fetching: Flow[T]) -> Flow[T]:
