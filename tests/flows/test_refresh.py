@@ -432,6 +432,45 @@ def test_another_cache_object_of_the_process_sends_no_spent_token_either(
     assert world.idp.counters.replays_detected == 0
 
 
+def test_a_sign_out_is_not_undone_by_a_sign_in_that_could_not_be_stored(
+    world: World, app: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(world, monkeypatch)
+    disk.full = True
+    alice = world.sign_in(app)
+    disk.full = False
+    app.remove_account(alice.account)
+    refresh(app, world.sign_in(app, BOB))  # writes what could not be written before
+    assert [account.username for account in app.get_accounts()] == [BOB]
+
+
+def test_a_sign_in_that_could_not_be_stored_does_not_come_after_a_later_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spy = Spy()
+    app = world.public(before=spy)
+    disk = FullDisk(world, monkeypatch)
+    disk.full = True
+    world.sign_in(app)
+    disk.full = False
+    second = world.sign_in(app)
+    owner = app.application._context.owner(second.account.home_account_id)
+    stored = world.cache.vault().find_refresh_token(owner)
+    refresh(app, second)
+    assert stored is not None
+    assert spy.sent == [stored.record.secret]
+
+
+def test_a_refresh_token_is_kept_although_the_cache_is_closed_before_the_reply(world: World) -> None:
+    cache = world.new_cache()
+    app = world.public(cache=cache, after=lambda request: cache.close() if b"grant_type=refresh" in request.body else 0)
+    signed_in = world.sign_in(app)
+    renewed = refresh(app, signed_in)
+    again = refresh(world.public(), signed_in)
+    assert len({signed_in.access_token, renewed.access_token, again.access_token}) == 3
+    assert world.idp.counters.replays_detected == 0
+
+
 def test_a_dead_token_that_cannot_be_deleted_still_means_the_user_must_sign_in(
     world: World, app: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

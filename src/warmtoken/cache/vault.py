@@ -197,6 +197,10 @@ class Vault:
             if new.refresh_token is not None:
                 self.shared.unsaved.append(new)
             raise
+        if new.replacing is None and new.refresh_token is not None and self.shared.unsaved:
+            with self.shared.saving:  # an earlier sign-in must not be written after this one
+                key = self._key_of_refresh_token(new)
+                self._forget_unsaved(lambda earlier: self._key_of_refresh_token(earlier) == key)
 
     def save_unsaved(self) -> None:
         """Write what could not be written before; CacheError where it still cannot."""
@@ -205,6 +209,12 @@ class Vault:
             while self.shared.unsaved:
                 self._write(self.shared.unsaved[0])
                 self.shared.unsaved.pop(0)
+
+    def _forget_unsaved(self, is_over: Callable[[NewTokens], bool]) -> None:
+        # Called with the lock `saving`: what is being written just now is not taken from under the hand.
+        for new in list(self.shared.unsaved):
+            if is_over(new):
+                self.shared.unsaved.remove(new)
 
     def _write(self, new: NewTokens) -> None:
         if self.write(lambda: self._refresh_operations(new) + self._rest_operations(new)):
@@ -231,6 +241,9 @@ class Vault:
         if found is None:
             return [(_engine.EXPECT, _engine.REFRESH, key, b""), put]
         return [(_engine.EXPECT, _engine.REFRESH, found.key, found.sealed_head), put, *self._spent(found, key)]
+
+    def _key_of_refresh_token(self, new: NewTokens) -> bytes:
+        return self.keys.refresh_token(new.slot.owner, new.refresh_token.family_id if new.refresh_token else "")
 
     def _generation_at(self, key: bytes) -> int:
         _, old = _engine.read(self._store, _engine.REFRESH, key)
@@ -359,7 +372,9 @@ class Vault:
         if family_id:
             operations.append((_engine.DELETE, _engine.REFRESH, self.keys.refresh_token(owner, family_id)))
             operations.append((_engine.DELETE_PREFIX, _engine.ACCOUNT, self.keys.account(owner, family_id)))
-        self.shared.commit(operations + removal_of_sessions(self, owner))
+        with self.shared.saving:
+            self.shared.commit(operations + removal_of_sessions(self, owner))
+            self._forget_unsaved(lambda new: self.keys.partition(new.slot.owner.user) == partition)
         self.notes.forget_unsaved(partition)
 
 

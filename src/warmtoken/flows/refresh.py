@@ -11,7 +11,7 @@ from warmtoken.cache.kept_tokens import replace_dead
 from warmtoken.cache.lookup_keys import Owner, Slot
 from warmtoken.cache.vault import CachedRefreshToken, Replacing
 from warmtoken.errors import ServiceError, UiRequiredError
-from warmtoken.flows.context import Context, Stopwatch
+from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Call, Detach, Flow
 from warmtoken.flows.family import family_of, is_stranger, note_stranger
 from warmtoken.flows.metadata import provider_metadata
@@ -180,6 +180,8 @@ def import_refresh_token(context: Context, refresh_token: str, request: TokenReq
 
 def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[AuthenticationResult]:
     """Send one refresh request and take its reply in."""
+    yield from open_cache(context)
+    vault = context.vault
     metadata = yield from provider_metadata(context, asking.authority, asking.watch)
     sent_at = context.now()
     make_request = partial(
@@ -205,5 +207,6 @@ def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[Authent
         imported=refresh_token if asking.account is None else None,
         extended_key=asking.extended_key,
         session=asking.session,
+        vault=vault,
     )
     return (yield from take_in(context, asked, reply))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.extended_key import USER_ASSERTION
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.records import AccessTokenRecord, AccountRecord, AppRecord, IdTokenRecord, RefreshTokenRecord
-from warmtoken.cache.vault import NewTokens, Replacing
+from warmtoken.cache.vault import NewTokens, Replacing, Vault
 from warmtoken.errors import ClientError, ProtocolError
 from warmtoken.flows.context import Context, Stopwatch
 from warmtoken.flows.effects import Call, Flow
@@ -32,7 +32,8 @@ class Asked:
 
     `sent_at` is the Unix time before the request went out, from which lifetimes count. `account` is the user it must
     be for, None for whoever signed in; `source` says how the user signed in, `signed_in_since` (Unix seconds) when at
-    the earliest, which an id token must show. `imported` is a refresh token that is
+    the earliest, which an id token must show. `vault` is where the reply is written although the cache was closed
+    meanwhile, None where that need not be. `imported` is a refresh token that is
     not in the cache yet; it is kept where the reply brings no other. `extended_key` tells the access token apart from
     those of plain requests, `session` says in which session it belongs, "" for none.
     """
@@ -45,14 +46,15 @@ class Asked:
     watch: Stopwatch
     reason: CacheRefreshReason = "not_applicable"
     account: Account | None = None
-    nonce: str | None = None
+    nonce: str | None = field(default=None, repr=False)
     source: str = ""
     replacing: Replacing | None = None
     for_user: bool = True
-    imported: str | None = None
+    imported: str | None = field(default=None, repr=False)
     extended_key: str = ""
     signed_in_since: float | None = None
     session: str = ""
+    vault: Vault | None = field(default=None, repr=False)
 
 
 def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[AuthenticationResult]:
@@ -65,9 +67,18 @@ def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[Authentic
     account = _account(asked, reply, claims) if asked.for_user else None
     issuing = _issuing(asked.authority, claims, account)
     new = _new_tokens(context, asked, reply, issuing, account)
-    yield Call(partial(write_or_log, lambda: context.vault.save(new), "a token could not be stored"))
+    yield Call(partial(write_or_log, lambda: _vault(context, asked).save(new), "a token could not be stored"))
     assert new.access_token is not None
     return _result(asked, reply, new.access_token, account, issuing.tenant)
+
+
+def _vault(context: Context, asked: Asked) -> Vault:
+    try:
+        return context.vault
+    except ClientError:  # closed meanwhile: but the refresh token in the file may be spent
+        if asked.vault is None:
+            raise
+        return asked.vault
 
 
 def _checked_claims(context: Context, asked: Asked, reply: TokenReply) -> dict[str, Any]:
