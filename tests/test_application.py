@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from support.world import ALICE, SCOPES, World, new_world
+from support.world import ALICE, KEY, SCOPES, World, new_world
 
 import warmtoken.aio
 from warmtoken import (
@@ -22,12 +22,13 @@ from warmtoken import (
     ClientSecret,
     ConfidentialClientApplication,
     PublicClientApplication,
+    ServiceError,
     TokenCache,
     UiRequiredError,
     WarmTokenError,
 )
 from warmtoken.testing import UserAgent
-from warmtoken.transport import HttpRequest
+from warmtoken.transport import HttpRequest, HttpResponse
 
 ISSUER = "https://idp.example"
 SOMEBODY = Account("somebody", "idp.example")
@@ -278,6 +279,25 @@ def test_a_transport_of_ones_own_is_used(world: World) -> None:
     app = world.public(before=lambda request: sent.append(request.url))
     world.sign_in(app)
     assert sent == [f"{world.idp.issuer}/token"]
+
+
+class Recording(list[HttpRequest]):
+    """A transport that is falsy as long as nothing was sent."""
+
+    def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
+        self.append(request)
+        return HttpResponse(400, {}, b"{}")
+
+
+def test_a_transport_that_is_falsy_is_used_too(tmp_path: Path) -> None:
+    transport = Recording()
+    app = PublicClientApplication(
+        "cli", authority=ISSUER, cache=TokenCache(tmp_path / "cache", key=KEY), transport=transport
+    )
+    with pytest.raises(ServiceError):
+        app.acquire_token_by_refresh_token("refresh", SCOPES)
+    app.close()
+    assert [request.url for request in transport] == [f"{ISSUER}/.well-known/openid-configuration"]
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

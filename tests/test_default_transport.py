@@ -4,6 +4,7 @@ import asyncio
 import gc
 import gzip
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -348,6 +349,42 @@ def test_close_ends_a_request_under_way() -> None:
         transport.close()
         thread.join(20)
     assert codes == ["transport_closed"]
+
+
+@pytest.mark.filterwarnings("ignore:.*BaseEventLoop.__del__")  # CPython's complaint of its own half-made loop
+def test_without_a_free_descriptor_there_is_no_connection_and_with_one_there_is() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    errors: list[str] = []
+
+    def work() -> None:
+        try:
+            transport.send(post("http://127.0.0.1:1/"), timeout=5)
+        except TransportError as error:
+            errors.append(str(error))
+
+    with DefaultTransport() as transport:
+        thread = threading.Thread(target=work, daemon=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+        try:
+            thread.start()
+            thread.join(20)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert errors == ["no event loop for the connection: Too many open files [connection_failed]"]
+        with serving(reply()) as server:
+            assert transport.send(post(server.url()), timeout=10).status == 200
+
+
+def test_where_no_thread_can_be_started_there_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with serving(reply()) as server, DefaultTransport() as transport:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", refuse)
+            error = failure(transport.send, server.url())
+        assert error.code == "connection_failed"
+        assert transport.send(post(server.url()), timeout=10).status == 200
 
 
 def test_threads_share_a_transport() -> None:

@@ -41,7 +41,10 @@ class Blocking(Application[_Token, "Transport"]):
         # Imported where it is needed: a process that finds its token in the cache never comes here.
         from warmtoken.flows.driver import drive
 
-        return drive(flow, self._transport or self._default_transport())
+        return drive(flow, self._used_transport())
+
+    def _used_transport(self) -> Transport:
+        return self._default_transport() if self._transport is None else self._transport
 
     def _default_transport(self) -> DefaultTransport:
         if self._own_transport is None:
@@ -57,7 +60,7 @@ class Blocking(Application[_Token, "Transport"]):
         """Close the connections to the provider, once a refresh in the background has ended; the cache stays open."""
         from warmtoken.flows.driver import finish
 
-        finish(self._transport or self._default_transport())
+        finish(self._used_transport())
         if self._transport is None:
             self._default_transport().close()
 

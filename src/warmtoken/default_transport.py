@@ -187,7 +187,13 @@ class _Worker:
         self._transport = transport
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="warmtoken-http", daemon=True)
-        self._thread.start()
+        # What the system refuses is refused here, where it can be said: a thread that ends early never gets started.
+        self._loop = _new_loop()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            self._loop.close()
+            raise TransportError("connection_failed", f"no thread for the connection: {error}") from None
         self._started.wait()
 
     def submit(self, request: HttpRequest, timeout: float) -> concurrent.futures.Future[HttpResponse]:
@@ -202,10 +208,7 @@ class _Worker:
             self._thread.join()
 
     def _run(self) -> None:
-        import asyncio
-
         # Not asyncio.run: it ends by starting a thread, which an interpreter that is shutting down refuses.
-        self._loop = asyncio.new_event_loop()
         try:
             self._loop.run_until_complete(self._main())
         finally:
@@ -222,6 +225,16 @@ class _Worker:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    try:
+        return asyncio.new_event_loop()
+    except OSError as error:
+        # Too many open files, say. Not _reason: nothing can be imported then.
+        raise TransportError("connection_failed", f"no event loop for the connection: {error.strerror}") from None
 
 
 _Clients: TypeAlias = (
