@@ -18,6 +18,8 @@ import warmtoken.aio
 from warmtoken import (
     Account,
     CacheError,
+    ClientAssertion,
+    ClientCertificate,
     ClientError,
     ClientSecret,
     ConfidentialClientApplication,
@@ -53,6 +55,7 @@ BAD_ARGUMENTS = [
     pytest.param({"cache": "path"}, TypeError, "cache", id="a path for a cache"),
     pytest.param({"client_capabilities": "cp1"}, TypeError, "client_capabilities", id="capabilities as a str"),
     pytest.param({"client_capabilities": 7}, TypeError, "client_capabilities", id="capabilities of another type"),
+    pytest.param({"client_capabilities": [7]}, TypeError, "client_capabilities", id="a capability of another type"),
     pytest.param({"redirect_path": 7}, TypeError, "redirect_path", id="path of another type"),
     pytest.param({"redirect_path": "callback"}, ValueError, "redirect_path", id="path without a slash"),
     pytest.param({"redirect_path": "/a?b"}, ValueError, "redirect_path", id="path with a query"),
@@ -80,6 +83,25 @@ def test_an_application_refuses_arguments_that_cannot_be(
 def test_a_credential_is_one_of_the_three_kinds(kind: Any) -> None:
     with pytest.raises(TypeError, match="credential") as refused:
         kind("service", credential="secret-canary", authority=ISSUER)
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("credential", "error", "name"),
+    [
+        pytest.param(ClientSecret(None), TypeError, "secret", id="secret that is not set"),  # type: ignore[arg-type]
+        pytest.param(ClientSecret(""), ValueError, "secret", id="empty secret"),
+        pytest.param(ClientSecret(b"canary"), TypeError, "secret", id="secret as bytes"),  # type: ignore[arg-type]
+        pytest.param(ClientAssertion(None), TypeError, "assertion", id="no assertion"),  # type: ignore[arg-type]
+        pytest.param(ClientAssertion(""), ValueError, "assertion", id="empty assertion"),
+        pytest.param(ClientCertificate("canary"), TypeError, "pem", id="PEM as a str"),  # type: ignore[arg-type]
+        pytest.param(ClientCertificate(b""), ValueError, "pem", id="empty PEM"),
+        pytest.param(ClientCertificate(b"p", "canary"), TypeError, "password", id="password as a str"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_credential_has_something_in_it_of_the_right_type(credential: Any, error: type[Exception], name: str) -> None:
+    with pytest.raises(error, match=name) as refused:
+        ConfidentialClientApplication("service", credential=credential, authority=ISSUER)
     assert "canary" not in str(refused.value)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from warmtoken import _engine
 from warmtoken.cache.token_cache import TokenCache
@@ -259,6 +259,8 @@ def check_client(client_id: object, credential: object, cache: object, client_ca
         raise TypeError(
             f'expected client_capabilities to be a list such as ["cp1"], got {type(client_capabilities).__name__}'
         )
+    if not all(isinstance(capability, str) for capability in cast("Sequence[object]", client_capabilities)):
+        raise TypeError('expected client_capabilities to be a list of str such as ["cp1"], got one of another type')
 
 
 def keep_in(

@@ -32,6 +32,24 @@ ClientCredential = ClientSecret | ClientCertificate | ClientAssertion
 
 
 def check_credential(credential: object) -> None:
-    """Refuse what is no credential with a TypeError that shows nothing of it."""
-    if not isinstance(credential, ClientCredential):
-        raise TypeError(f'expected credential such as ClientSecret("..."), got {type(credential).__name__}')
+    """Refuse what is no credential, or an empty one, with a TypeError or ValueError that shows nothing of it."""
+    match credential:
+        case ClientSecret(secret):
+            _check("secret", secret, str)
+        case ClientAssertion(assertion):
+            if not callable(assertion):
+                _check("assertion", assertion, str)
+        case ClientCertificate(pem, password):
+            _check("pem", pem, bytes)
+            if password is not None:
+                _check("password", password, bytes)
+        case _:
+            raise TypeError(f'expected credential such as ClientSecret("..."), got {type(credential).__name__}')
+
+
+def _check(name: str, value: object, kind: type[str] | type[bytes]) -> None:
+    # An environment variable that is not set would be sent as "None", and be refused only there.
+    if not isinstance(value, kind):
+        raise TypeError(f"expected {name} of the credential to be {kind.__name__}, got {type(value).__name__}")
+    if not value:
+        raise ValueError(f"expected {name} of the credential to have something in it, got an empty {kind.__name__}")

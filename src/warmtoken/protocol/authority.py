@@ -49,6 +49,7 @@ CLOUDS = (
 _CLOUD_OF_HOST = {host: cloud for cloud in CLOUDS for host in cloud.hosts}
 _VISIBLE = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 _HOST_NAME = re.compile(r"(?!-)(?:[a-z0-9_-]{1,63}\.)*(?!0x)[a-z0-9_-]*[a-z][a-z0-9_-]*")
+_BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]+\](?::[0-9]*)?")
 _TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,252}")
 _ENTRA_PATH = re.compile(r"/([^/]+)(?:/v2\.0)?/?")
 # Compiled at their first use: most programs never meet such an authority.
@@ -252,6 +253,9 @@ def is_loopback(host: str) -> bool:
 
 def _check_host(parts: SplitResult, what: str) -> None:
     host = parts.hostname or ""
+    # urlsplit takes what stands between brackets, whatever is before and behind them.
+    if "[" in parts.netloc and not (":" in host and _BRACKETED.fullmatch(parts.netloc.rpartition("@")[2])):
+        raise ValueError(f"expected {what} with an IPv6 address alone in brackets")
     try:
         port = parts.port
     except ValueError:
