@@ -254,6 +254,12 @@ MUTANTS = {
         "",
         "tests/flows/test_multi_cloud.py",
     ),
+    "two subjects that differ in case are two users": Mutant(
+        "src/warmtoken/cache/lookup_keys.py",
+        "return home_account_id if is_subject else home_account_id.lower()",
+        "return home_account_id.lower()",
+        "tests/flows/test_accounts.py",
+    ),
     "who signs in for an account is of its cloud": Mutant(
         "src/warmtoken/flows/replies.py",
         "if not asked.authority.issues_for(known.environment):",

@@ -111,7 +111,7 @@ class ClientApplication(
         return accounts
 
     def get_account(self, home_account_id: str) -> AccountT:
-        """Return the account with this id if it is signed in, else None; the id is compared without case."""
+        """Return the account with this id if it is signed in, else None; Microsoft's ids are compared without case."""
         from warmtoken.flows.accounts import find_account
 
         account: AccountT = self._run(find_account(self._context, home_account_id))

@@ -117,6 +117,18 @@ def test_case_does_not_matter_in_client_account_realm_and_token_type() -> None:
     assert KEYS.scopes(loud, ("a",)) == KEYS.scopes(SLOT, ("a",))
 
 
+@pytest.mark.parametrize("authority", ["https://idp.example.test", "https://fs.example.test/adfs"])
+def test_case_matters_in_an_account_that_is_a_subject(authority: str) -> None:
+    quiet, loud = (Owner(authority, "client", user) for user in ("user", "USER"))
+    for key in (KEYS.partition, KEYS.refresh_token, KEYS.account):
+        assert key(quiet) != key(loud)
+
+
+def test_case_does_not_matter_in_an_account_of_b2c() -> None:
+    quiet, loud = (Owner("https://c.b2clogin.com/tfp/tenant/flow", "client", user) for user in ("user", "USER"))
+    assert KEYS.partition(quiet) == KEYS.partition(loud)
+
+
 def test_case_matters_where_it_is_a_digest() -> None:
     for field in ("key_id", "extended_key"):
         quiet, loud = SLOT._replace(**{field: "x"}), SLOT._replace(**{field: "X"})

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support.world import ALICE, BOB, SCOPES, Client, World
 
-from warmtoken import Account, TenantProfile, UiRequiredError, _engine
+from warmtoken import Account, ClientError, TenantProfile, UiRequiredError, _engine
 from warmtoken.cache.lookup_keys import Owner
 from warmtoken.cache.records import AppRecord, IdTokenRecord
 from warmtoken.cache.sealing import RecordType
@@ -33,9 +33,23 @@ def test_an_account_is_found_by_its_id(world: World, app: Client) -> None:
     assert app.get_account("nobody") is None
 
 
-def test_an_id_is_compared_without_case(world: World, app: Client) -> None:
-    alice = world.sign_in(app, ALICE).account
-    assert app.get_account(alice.home_account_id.upper()) == alice
+def test_two_subjects_that_differ_in_case_are_two_users(world: World, app: Client) -> None:
+    """OpenID Connect Core 1.0, section 2: `sub` is case-sensitive. MSAL.NET would serve each the other's tokens."""
+    results = []
+    for subject in ("ann", "Ann"):
+        world.idp.id_token_claims = {"sub": subject}
+        results.append(world.sign_in(app))
+    assert [account.home_account_id for account in app.get_accounts()] == ["Ann", "ann"]
+    for client in (app, world.public()):
+        for result in results:
+            found = client.get_account(result.account.home_account_id)
+            assert found == result.account
+            assert client.acquire_token_silent(SCOPES, found).access_token == result.access_token
+    assert app.get_account("ANN") is None
+    with pytest.raises(ClientError, match="user_mismatch"):  # the provider says "Ann" still
+        app.acquire_token_silent(SCOPES, results[0].account, force_refresh=True)
+    app.remove_account(results[1].account)
+    assert app.get_accounts() == [results[0].account]
 
 
 def test_whose_access_token_has_expired_but_not_the_refresh_token_is_listed(world: World, app: Client) -> None:

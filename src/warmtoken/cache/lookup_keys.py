@@ -1,7 +1,7 @@
 """Builds the keys under which records lie: keyed hashes that say nothing to who has not the index key.
 
 Every hashed value is a tuple of length-prefixed fields, so that no two different tuples hash alike. Case does not
-matter in client ids, account ids, realms, token types and scopes (MSAL.NET's rule).
+matter in client ids, Microsoft's account ids, realms, token types and scopes (MSAL.NET's rule).
 """
 
 from __future__ import annotations
@@ -36,6 +36,21 @@ class Owner(NamedTuple):
     def user(self) -> Owner:
         """The user on whose behalf a session is."""
         return self._replace(session="")
+
+    @property
+    def subject(self) -> str:
+        """The user's id as it is compared, "" for a client's own: without case where Microsoft's services gave it."""
+        return user_of(self.authority, self.home_account_id or "")
+
+
+def user_of(authority: str, home_account_id: str) -> str:
+    """Return a user's id as it is compared under a name of an authority in the cache.
+
+    Elsewhere than at Entra and B2C it is the `sub`, which is case-sensitive: two that differ in case are two users
+    (OpenID Connect Core 1.0, section 2). MSAL.NET takes them for one.
+    """
+    is_subject = "://" in authority and "/tfp/" not in authority
+    return home_account_id if is_subject else home_account_id.lower()
 
 
 class Slot(NamedTuple):
@@ -82,7 +97,7 @@ class LookupKeys:
         if owner.home_account_id is None:
             return self._clients("app", owner.authority, owner.client_id).digest()
         state = self._clients("user", owner.authority, owner.client_id).copy()
-        state.update(_prefixed(owner.home_account_id.lower()))
+        state.update(_prefixed(owner.subject))
         return state.digest()
 
     def _partition_of_session(self, owner: Owner) -> bytes:
@@ -154,7 +169,7 @@ class LookupKeys:
 
     def _partition_of_family(self, owner: Owner, family_id: str) -> bytes:
         state = self._clients("family", owner.authority, family_id).copy()
-        state.update(_prefixed((owner.home_account_id or "").lower()))
+        state.update(_prefixed(owner.subject))
         return state.digest()
 
     def kept_refresh_tokens(self, owner: Owner) -> bytes:
@@ -192,7 +207,7 @@ class LookupKeys:
 
     def account(self, owner: Owner, family_id: str = "") -> bytes:
         """Return the 24-byte prefix of one user's accounts, one for each realm."""
-        return self.accounts(owner, family_id) + self._hash(("account", (owner.home_account_id or "").lower()))[:8]
+        return self.accounts(owner, family_id) + self._hash(("account", owner.subject))[:8]
 
     def account_in(self, owner: Owner, realm: str, family_id: str = "") -> bytes:
         """Return the 32-byte key of one user's account in one realm."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from warmtoken import _engine
 from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
-from warmtoken.cache.lookup_keys import Owner
+from warmtoken.cache.lookup_keys import Owner, user_of
 from warmtoken.cache.records import SessionRecord
 from warmtoken.cache.sealing import Header, RecordType
 from warmtoken.cache.vault import NewTokens, Vault
@@ -66,7 +66,7 @@ def _unlisted(vault: Vault, session: Owner, user: str) -> Operation:
 
 def _end_of_others(vault: Vault, new: NewTokens) -> list[Operation]:
     owner = new.slot.owner
-    others = [user for user in _users_of(vault, owner) if user.lower() != (owner.home_account_id or "").lower()]
+    others = [user for user in _users_of(vault, owner) if user_of(owner.authority, user) != owner.subject]
     if not others:
         return []
     removal = _removal(vault.keys.partition(owner))

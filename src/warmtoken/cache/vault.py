@@ -116,7 +116,7 @@ class Vault:
         `usable_after` is in Unix seconds: an exact match that expires later is taken without a look at the others.
         """
         keys, owner = self.keys, slot.owner
-        user = None if owner.session else (owner.home_account_id or "").lower()
+        user = None if owner.session else owner.subject
         wanted, partition = keys.wanted(slot, scopes), keys.partition(owner)
         found = _engine.load_token(self._store, self._sealer, wanted, partition, user, int(usable_after * 1000))
         if found is None:

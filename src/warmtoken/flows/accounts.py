@@ -37,7 +37,7 @@ def list_known_accounts(context: Context) -> Flow[list[Account]]:
 
 
 def find_account(context: Context, home_account_id: str) -> Flow[Account | None]:
-    """Return the user with this id, which is compared without case, if signed in; else None.
+    """Return the user with this id if signed in, else None; Microsoft's ids are compared without case.
 
     Where two clouds know the id, the user is that of the application's own.
     """
@@ -154,7 +154,7 @@ def _one_for_each_user(context: Context, records: list[AccountRecord]) -> list[A
     # A user has a record for each tenant that was signed in to; the home tenant's says most.
     by_user: dict[str, AccountRecord] = {}
     for record in records:
-        user = record.home_account_id.lower()
+        user = context.owner(record.home_account_id).subject
         if user not in by_user or _is_home(record):
             by_user[user] = record
     return [listed_account(record, context.authority.environment) for record in by_user.values()]

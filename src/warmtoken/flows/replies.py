@@ -9,7 +9,7 @@ from typing import Any
 
 from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.extended_key import USER_ASSERTION
-from warmtoken.cache.lookup_keys import Slot
+from warmtoken.cache.lookup_keys import Slot, user_of
 from warmtoken.cache.records import AccessTokenRecord, AccountRecord, AppRecord, IdTokenRecord, RefreshTokenRecord
 from warmtoken.cache.vault import NewTokens, Replacing, Vault
 from warmtoken.errors import ClientError, ProtocolError
@@ -118,7 +118,8 @@ def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account
 def _is_other_user(asked: Asked, known: Account, account: Account) -> bool:
     if not asked.authority.issues_for(known.environment):
         return True  # ids are unique within an issuer, and a cloud, only
-    was, came = known.home_account_id.lower(), account.home_account_id.lower()
+    name = asked.authority.cache_name
+    was, came = user_of(name, known.home_account_id), user_of(name, account.home_account_id)
     if asked.authority.kind == "b2c" and asked.replacing is not None:
         return was.rpartition(".")[2] != came.rpartition(".")[2]  # MSAL.NET: the uid may change with the user flow
     return was != came

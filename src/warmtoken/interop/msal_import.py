@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.kept_tokens import MAX_KEPT, kept_beside
-from warmtoken.cache.lookup_keys import Owner, Slot
+from warmtoken.cache.lookup_keys import Owner, Slot, user_of
 from warmtoken.cache.records import (
     AccessTokenRecord,
     AccountRecord,
@@ -124,22 +124,22 @@ class _Batch:
 
     def _note_local_id(self, taken: Taken) -> None:
         authority, record = self._places.account(cast("AccountRecord", taken.record))
-        user = record.home_account_id.lower()
+        user = user_of(authority, record.home_account_id)
         self._local_ids.setdefault((authority, user, record.realm.lower()), record.local_account_id)
 
     def _local_id(self, owner: Owner, realm: str) -> str:
-        return self._local_ids.get((owner.authority, (owner.home_account_id or "").lower(), realm.lower()), "")
+        return self._local_ids.get((owner.authority, owner.subject, realm.lower()), "")
 
     def _note_client(self, owner: Owner, family_id: str = "") -> None:
         if owner.home_account_id is not None:
-            clients = self._clients.setdefault((owner.authority, owner.home_account_id.lower()), set())
+            clients = self._clients.setdefault((owner.authority, owner.subject), set())
             clients |= {(owner.client_id, ""), (owner.client_id, family_id)}
 
     def _add_account(self, taken: Taken) -> None:
         authority, record = self._places.account(cast("AccountRecord", taken.record))
         # An account lies with each client that has tokens of it, and with the family whose refresh token it has; one
         # that none has is kept for the next export.
-        clients = self._clients.get((authority, record.home_account_id.lower()), {("", "")})
+        clients = self._clients.get((authority, user_of(authority, record.home_account_id)), {("", "")})
         for client_id, family_id in clients:
             owner = Owner(authority, client_id, record.home_account_id)
             key = self._keys.account_in(owner, record.realm, family_id)
