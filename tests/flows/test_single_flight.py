@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from support.world import ALICE, BOB, SCOPES, Client, World, new_world
 
 from warmtoken import ServiceError
 from warmtoken.errors import CacheLockedError
-from warmtoken.flows import single_flight
+from warmtoken.flows import async_driver, single_flight
 from warmtoken.transport import HttpRequest
 
 CALLERS = 64
@@ -338,6 +339,29 @@ def test_a_loop_that_is_closed_in_a_refresh_keeps_nobody_waiting_on_another(awai
     assert app.acquire_token_silent(SCOPES, account).account == account
     assert awaiting.idp.counters.replays_detected == 0
     assert not task.done()
+
+
+def test_a_child_leaves_the_refreshes_of_its_parent_alone(awaiting: World) -> None:
+    gate = Gate()
+    app = awaiting.public(before=gate)
+    account = awaiting.sign_in(app).account
+    awaiting.clock.advance(3600)
+    gate.armed = True
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(app.application.acquire_token_silent(SCOPES, account))
+    loop.run_until_complete(until(gate.reached))
+    child = os.fork()
+    if child == 0:
+        try:
+            loop.is_closed = lambda: True  # as if closed: really closing it would unregister the parent's sockets
+            async_driver._close_abandoned()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    gate.open.set()
+    assert loop.run_until_complete(task).account == account
+    loop.close()
 
 
 def test_a_wait_has_an_end(blocking: World, monkeypatch: pytest.MonkeyPatch) -> None:

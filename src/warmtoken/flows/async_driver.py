@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import Any, NamedTuple, TypeVar
 
 from warmtoken.cache.flights import Flight
@@ -85,6 +86,19 @@ def _close_abandoned() -> None:
             abandoned = running.pop(task, None)
             if abandoned is not None:
                 abandoned.flow.close()
+
+
+# What a child inherits it must not close: the lock and the flight are the parent's. So it is kept, unused, for ever.
+_inherited: list[dict[asyncio.Task[Any], _Running]] = []
+
+
+def _leave_to_parent() -> None:
+    for running in (_detached, _background):
+        _inherited.append(dict(running))
+        running.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 async def finish(transport: AsyncTransport) -> None:
