@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from isolated.support import KEY, environment, find, new_tokens
 
 from warmtoken.cache.token_cache import TokenCache
-from warmtoken.errors import CacheRefusedError
+from warmtoken.errors import CacheRefusedError, ClientError
 from warmtoken.testing import Clock
 
 
@@ -95,3 +96,19 @@ def test_a_file_of_another_key_in_its_place_is_refused(directory: Path, cache: T
     with pytest.raises(CacheRefusedError) as refused:
         cache.vault()
     assert refused.value.code == "wrong_key"
+
+
+@pytest.mark.parametrize("ask", [TokenCache.view, TokenCache.stats])
+def test_a_cache_that_another_thread_closes_meanwhile_says_so(
+    cache: TokenCache, ask: Callable[[TokenCache], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = cache.vault
+
+    def opened_and_closed() -> object:
+        vault = opened()
+        cache.close()  # another thread has its turn here
+        return vault
+
+    monkeypatch.setattr(cache, "vault", opened_and_closed)
+    with pytest.raises(ClientError, match="cache_closed"):
+        ask(cache)

@@ -98,9 +98,8 @@ class TokenCache:
         """Return what the cache holds and how it does, as this process sees it; CacheError if it cannot be opened."""
         from warmtoken.cache.stats import collect
 
-        vault, hits = self.vault(), self._hits
-        assert hits is not None
-        return collect(vault, hits)
+        vault = self.vault()
+        return collect(vault, self._open_hits())
 
     def import_msal(self, data: str | bytes) -> ImportReport:
         """Write what the text of an MSAL cache holds in one transaction, and return what was taken and what was not.
@@ -196,10 +195,13 @@ class TokenCache:
 
     def view(self) -> _engine.View:
         """Return a new window on the results that this process keeps; for the library's own layers."""
+        return self._open_hits().view()
+
+    def _open_hits(self) -> _engine.Hits:
         self.vault()
-        hits = self._hits
-        assert hits is not None
-        return hits.view()
+        while (hits := self._hits) is None:  # closed, or opened anew, by another thread just now
+            self.vault()
+        return hits
 
     def _open(self) -> Vault:
         with self._lock:
@@ -208,8 +210,9 @@ class TokenCache:
             if self._vault is None:
                 directory = self._path or default_directory()
                 shared = shared_store(directory, self._map_size, self._clock, self._max_bytes, self._max_entries)
-                self._vault = Vault(shared, self._open_sealer(shared))
+                vault = Vault(shared, self._open_sealer(shared))
                 self._hits = _engine.Hits(shared.store, self._clock, L1_ENTRIES, L1_BYTES)
+                self._vault = vault
             return self._vault
 
     def _open_sealer(self, shared: SharedStore) -> LiveSealer:
