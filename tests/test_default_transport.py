@@ -253,6 +253,25 @@ def test_a_proxy_of_the_environment_is_used(
         assert (len(proxy.requests), len(server.requests)) == (not excepted, excepted)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("HTTPS_PROXY", "http://user:hunter2@proxy:port", "HTTPS_PROXY"),
+        ("ALL_PROXY", "gopher://user:hunter2@proxy:1", "ALL_PROXY"),
+        ("HTTPS_PROXY", "socks5://user:hunter2@127.0.0.1:1", "HTTPS_PROXY"),  # for which an extra is missing
+        ("SSL_CERT_FILE", "/nonexistent/bundle.pem", "SSL_CERT_FILE"),
+        ("SSL_CERT_FILE", "/dev/null", "SSL_CERT_FILE"),
+    ],
+)
+def test_an_environment_that_cannot_be_is_said(
+    send: Callable[..., HttpResponse], monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    error = failure(send, "https://127.0.0.1:1/token")
+    assert error.code == "connection_failed"
+    assert said in str(error)
+
+
 def test_tls_failure_says_so(send: Callable[..., HttpResponse]) -> None:
     with serving(reply()) as server:
         listener = socket.create_server(("127.0.0.1", 0))

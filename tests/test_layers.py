@@ -19,6 +19,8 @@ ALLOWED = {
     **{name: set[str]() for name in LEAVES},
     "notices": {"models"},
     **dict.fromkeys(AT_THE_EDGE, LEAVES),
+    "default_transport": LEAVES | {"transport_failures"},
+    "transport_failures": set[str](),
     "direct_transport": LEAVES | {"default_transport", "pinned_tls"},
     "protocol": LEAVES,
     "cache": LEAVES | {"_engine"},

@@ -10,11 +10,12 @@ import functools
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from warmtoken.errors import ClientError, TransportError
 from warmtoken.transport import HttpResponse
+from warmtoken.transport_failures import reason_of, what_happened
 
 if TYPE_CHECKING:
     import asyncio
@@ -110,7 +111,11 @@ class AsyncDefaultTransport:
     def _new_ssl_context(self) -> ssl.SSLContext:
         import httpx2
 
-        return httpx2.create_ssl_context()
+        try:
+            return httpx2.create_ssl_context()
+        except OSError as error:
+            came = f"the certificates to trust cannot be read: {reason_of(error)}"
+            raise TransportError("connection_failed", f"{came}; check SSL_CERT_FILE and SSL_CERT_DIR") from None
 
     def _forget(self) -> None:
         _inherited.append(self._clients)
@@ -233,7 +238,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.new_event_loop()
     except OSError as error:
-        # Too many open files, say. Not _reason: nothing can be imported then.
+        # Too many open files, say. Not reason_of: nothing can be imported then.
         raise TransportError("connection_failed", f"no event loop for the connection: {error.strerror}") from None
 
 
@@ -262,14 +267,19 @@ def _new_client(ssl_context: ssl.SSLContext, uses_proxies: bool) -> httpx2.Async
 
     import httpx2
 
-    return httpx2.AsyncClient(
-        verify=ssl_context,
-        trust_env=uses_proxies,
-        timeout=None,  # the deadline of `send` is over all of it
-        follow_redirects=False,
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        headers={"User-Agent": f"warmtoken/{_version()}", "Accept-Encoding": "gzip"},
-    )
+    try:
+        return httpx2.AsyncClient(
+            verify=ssl_context,
+            trust_env=uses_proxies,
+            timeout=None,  # the deadline of `send` is over all of it
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"User-Agent": f"warmtoken/{_version()}", "Accept-Encoding": "gzip"},
+        )
+    except (httpx2.InvalidURL, ValueError, ImportError) as error:  # which may show the URL, and so a password
+        expected = "expected HTTPS_PROXY and ALL_PROXY as http://host:port"
+        came = f"the proxy of the environment cannot be used ({type(error).__name__})"
+        raise TransportError("connection_failed", f"{came}; {expected}") from None
 
 
 @functools.cache
@@ -304,7 +314,7 @@ async def _exchange(client: httpx2.AsyncClient, request: HttpRequest, origin: st
             return HttpResponse(response.status_code, dict(response.headers.items()), await _body(response, origin))
     except httpx2.HTTPError as error:
         # Not chained: httpx2's own messages quote what the server sent.
-        raise TransportError("connection_failed", f"{origin}: {_what_happened(error)}") from None
+        raise TransportError("connection_failed", f"{origin}: {what_happened(error)}") from None
     except httpx2.InvalidURL:
         raise _url_error() from None
 
@@ -332,49 +342,6 @@ async def _body(response: httpx2.Response, origin: str) -> bytes:
                 f"{origin} sent more than {_BODY_LIMIT} bytes where a short reply was expected",
             )
     return bytes(body)
-
-
-def _what_happened(error: httpx2.HTTPError) -> str:
-    import httpx2
-
-    cause = _os_error(error)
-    if cause is not None and isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)):
-        return f"no connection: {_reason(cause)}"
-    if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)):
-        return f"no connection: {error}"
-    if isinstance(error, httpx2.NetworkError):
-        return "the connection was cut before the reply was complete"
-    if isinstance(error, httpx2.RemoteProtocolError):
-        return "the server closed the connection early, or its reply is not HTTP"
-    if isinstance(error, httpx2.DecodingError):
-        return "the body of the reply is not compressed as its Content-Encoding says"
-    return f"the request could not be sent ({type(error).__name__})"
-
-
-def _reason(cause: OSError) -> str:
-    import ssl
-
-    # TLS and name errors have numbers of their own and good words; asyncio's words for the rest are poor.
-    if isinstance(cause, ssl.SSLError) or cause.errno is None or cause.errno <= 0:
-        return str(cause)
-    return os.strerror(cause.errno)
-
-
-def _os_error(error: BaseException) -> OSError | None:
-    """Return the innermost OSError (which TLS and name errors are) that led to this error."""
-    found: OSError | None = None
-    step: BaseException | None = error
-    while step is not None:
-        if isinstance(step, OSError):
-            found = step
-        step = _inner_error(step)
-    return found
-
-
-def _inner_error(error: BaseException) -> BaseException | None:
-    if isinstance(error, BaseExceptionGroup):
-        return cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error.__cause__ or error.__context__
 
 
 def _origin(url: str) -> str:
