@@ -54,7 +54,7 @@ class _Awaiting(Application[_Token, AsyncTransport]):
         return drive(flow, self._transport)
 
     async def aclose(self) -> None:
-        """Close the connections to the provider, once a refresh in the background has ended; the cache stays open."""
+        """Close the connections to the provider, once the refreshes under way have ended; the cache stays open."""
         await finish(self._transport)
         if self._own_transport is not None:
             await self._own_transport.aclose()

@@ -57,7 +57,7 @@ class Blocking(Application[_Token, "Transport"]):
         return DefaultTransport()
 
     def close(self) -> None:
-        """Close the connections to the provider, once a refresh in the background has ended; the cache stays open."""
+        """Close the connections to the provider, once the refreshes under way have ended; the cache stays open."""
         from warmtoken.flows.driver import finish
 
         finish(self._used_transport())

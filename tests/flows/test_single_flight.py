@@ -304,6 +304,34 @@ def test_closing_an_application_waits_for_the_refresh_of_a_cancelled_caller(awai
     assert awaiting.token_requests() == 1
 
 
+def test_closing_an_application_waits_for_the_refresh_of_another_thread(blocking: World) -> None:
+    gate = Gate()
+    app = blocking.public(after=gate)  # the provider has answered: the old refresh token is spent
+    account = blocking.sign_in(app).account
+    blocking.clock.advance(3600)
+    gate.armed = True
+    with ThreadPoolExecutor(2) as pool:
+        refreshing = pool.submit(app.acquire_token_silent, SCOPES, account)
+        assert gate.reached.wait(10)
+        closing = pool.submit(app.application.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.05)
+        gate.open.set()
+        closing.result(10)
+        assert refreshing.result(10).account == account
+
+
+def test_an_application_can_be_closed_within_its_own_refresh(blocking: World) -> None:
+    def close(request: HttpRequest) -> None:
+        if b"grant_type=refresh_token" in request.body:
+            app.application.close()
+
+    app = blocking.public(after=close)
+    account = blocking.sign_in(app).account
+    blocking.clock.advance(3600)
+    assert app.acquire_token_silent(SCOPES, account).account == account
+
+
 def test_a_refresh_that_is_cancelled_before_it_begins_keeps_nobody_waiting(awaiting: World) -> None:
     app = awaiting.public()
     account = awaiting.sign_in(app).account

@@ -103,7 +103,9 @@ os.register_at_fork(after_in_child=_leave_to_parent)
 
 async def finish(transport: AsyncTransport) -> None:
     """Wait for the flows of this event loop that use a transport and go on without a caller, as before it is closed."""
-    tasks = [task for task, used in (*_of_this_loop(_detached), *_of_this_loop(_background)) if used is transport]
+    own = asyncio.current_task()
+    running = (*_of_this_loop(_detached), *_of_this_loop(_background))
+    tasks = [task for task, used in running if used is transport and task is not own]
     if tasks:
         await asyncio.wait(tasks)
 

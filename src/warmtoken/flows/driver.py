@@ -42,7 +42,7 @@ def _perform(effect: Effect, transport: Transport) -> Any:
         case Join(flight, timeout):
             return flight.done.wait(timeout)
         case Detach(flow):
-            return drive(flow, transport)
+            return _drive_to_end(flow, transport)
         case Background(flow):
             return _start(flow, transport)
 
@@ -52,9 +52,20 @@ class _Room:
     def __init__(self) -> None:
         self.left = threading.BoundedSemaphore(MAX_BACKGROUND)
         self.threads: dict[threading.Thread, Transport] = {}
+        self.under_way: dict[threading.Event, tuple[threading.Thread, Transport]] = {}
 
 
 _room = _Room()
+
+
+def _drive_to_end(flow: Flow[T], transport: Transport) -> T:
+    under_way, ended = _room.under_way, threading.Event()
+    under_way[ended] = threading.current_thread(), transport
+    try:
+        return drive(flow, transport)
+    finally:
+        del under_way[ended]
+        ended.set()
 
 
 def _start(flow: Flow[Any], transport: Transport) -> bool:
@@ -94,11 +105,18 @@ def _wait_at_exit() -> None:
 
 def _finish_all() -> None:
     for transport in list(_room.threads.values()):
-        finish(transport)
+        _finish_background(transport)
 
 
 def finish(transport: Transport) -> None:
-    """Wait for the flows in the background that use a transport, as before it is closed."""
+    """Wait for the flows that use a transport, in the background and in other threads, as before it is closed."""
+    for ended, (caller, used) in list(_room.under_way.items()):
+        if used is transport and caller is not threading.current_thread():
+            ended.wait()
+    _finish_background(transport)
+
+
+def _finish_background(transport: Transport) -> None:
     for thread, used in list(_room.threads.items()):
         if used is transport and thread is not threading.current_thread():
             thread.join()
