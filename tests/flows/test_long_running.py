@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from flows.test_refresh import FullDisk
 from flows.test_single_flight import at_once, tokens_of
 from support.on_behalf_of import API, GRANT, caller, grants, renewed, sessions
 from support.world import ALICE, BOB, SCOPES, Client, World
@@ -124,6 +125,19 @@ def test_a_session_that_is_stopped_has_no_tokens_in_any_process(world: World, ap
         same_file.acquire_token_in_long_running_on_behalf_of(key, API)
     assert sessions(world) == 0
     assert {entry["client_id"] for entry in json.loads(world.cache.export_msal())["RefreshToken"].values()} == {"cli"}
+
+
+def test_the_end_of_a_session_is_not_undone_by_what_could_not_be_stored(
+    world: World, api: Client, assertion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(world, monkeypatch)
+    disk.full = True
+    session = api.initiate_long_running_on_behalf_of(assertion, API)
+    disk.full = False
+    api.stop_long_running_on_behalf_of(session.session_key)
+    world.cache.vault().save_unsaved()
+    with pytest.raises(ClientError, match="obo_cache_key_not_in_cache_error"):
+        api.acquire_token_in_long_running_on_behalf_of(session.session_key, API)
 
 
 def test_a_dead_session_needs_the_user_and_then_is_gone(world: World, api: Client, assertion: str) -> None:

@@ -43,10 +43,11 @@ def removal_of_sessions(vault: Vault, user: Owner) -> list[Operation]:
 
 def end(vault: Vault, session: Owner) -> bool:
     """Delete the tokens of a session, and tell whether it had any; CacheError where they cannot be deleted."""
+    partition = vault.keys.partition(session)
+    vault.forget_unsaved(lambda new: vault.keys.partition(new.slot.owner) == partition)
     users = _users_of(vault, session)
     if not users:
         return False
-    partition = vault.keys.partition(session)
     vault.shared.commit([*_removal(partition), *(_unlisted(vault, session, user) for user in users)])
     vault.notes.forget_unsaved(partition)
     return True

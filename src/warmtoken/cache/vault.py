@@ -198,9 +198,8 @@ class Vault:
                 self.shared.unsaved.append(new)
             raise
         if new.replacing is None and new.refresh_token is not None and self.shared.unsaved:
-            with self.shared.saving:  # an earlier sign-in must not be written after this one
-                key = self._key_of_refresh_token(new)
-                self._forget_unsaved(lambda earlier: self._key_of_refresh_token(earlier) == key)
+            key = self._key_of_refresh_token(new)  # an earlier sign-in must not be written after this one
+            self.forget_unsaved(lambda earlier: self._key_of_refresh_token(earlier) == key)
 
     def save_unsaved(self) -> None:
         """Write what could not be written before; CacheError where it still cannot."""
@@ -209,6 +208,11 @@ class Vault:
             while self.shared.unsaved:
                 self._write(self.shared.unsaved[0])
                 self.shared.unsaved.pop(0)
+
+    def forget_unsaved(self, is_over: Callable[[NewTokens], bool]) -> None:
+        """Forget those replies which could not be written that must not be any more."""
+        with self.shared.saving:
+            self._forget_unsaved(is_over)
 
     def _forget_unsaved(self, is_over: Callable[[NewTokens], bool]) -> None:
         # Called with the lock `saving`: what is being written just now is not taken from under the hand.
