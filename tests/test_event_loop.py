@@ -21,7 +21,7 @@ from support.managed_identity_endpoint import VARIABLES, serving_identities
 from support.web_site import landing
 from support.world import ALICE, KEY, SCOPES, World, new_world
 
-from warmtoken import Account, DeviceCode, TokenCache, UiRequiredError
+from warmtoken import Account, ClientAssertion, DeviceCode, ServiceError, TokenCache, UiRequiredError
 from warmtoken.aio import ConfidentialClientApplication, ManagedIdentityApplication, PublicClientApplication
 from warmtoken.cache import token_cache
 from warmtoken.cache.shared_store import SharedStore
@@ -143,6 +143,19 @@ def test_no_method_blocks_the_loop(world: World, on_the_loop: list[str], name: s
         with contextlib.suppress(UiRequiredError):  # of nobody, and of a refresh token that nobody knows
             world.run(lambda: method(app.application, account))
     assert on_the_loop == []
+
+
+def test_a_client_assertion_is_made_where_it_may_block(world: World) -> None:
+    made_in: list[bool] = []
+
+    def make() -> str:
+        made_in.append(asyncio._get_running_loop() is None)
+        return "service-assertion"
+
+    service = world.confidential("service", ClientAssertion(make))
+    with contextlib.suppress(ServiceError):  # the provider knows no assertions
+        service.acquire_token_for_client(["api/.default"])
+    assert made_in == [True]
 
 
 @pytest.mark.parametrize("is_first_use", [True, False], ids=["first use", "warm"])

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from support.by_hand import sending
 from support.world import ALICE, BOB, SCOPES, Client, World, eventually, new_world
 
 from warmtoken import ClientError, ProtocolError, ServiceError, UiRequiredError, WarmTokenError
@@ -291,8 +292,7 @@ def test_a_flow_that_nobody_runs_any_more_frees_the_port(tmp_path: Path) -> None
         context = world.public().application._context
         request = authorization_code.InteractiveRequest(SCOPES, browser)
         flow = authorization_code.acquire_interactive(context, request)
-        effect = next(flow)
-        response = world.transport().send(effect.request, timeout=5)
+        response = world.transport().send(sending(flow).request, timeout=5)
         flow.send(response).function()
         flow.close()
         assert browser.port_is_free()

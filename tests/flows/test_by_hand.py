@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.by_hand import sending
 
 from warmtoken import TokenCache, TransportError
 from warmtoken.cache.flights import Flights
 from warmtoken.credentials import ClientSecret
 from warmtoken.flows.client_credentials import acquire_for_client
 from warmtoken.flows.context import Context
-from warmtoken.flows.effects import Call, Detach, Effect, Flow, Join, Send, Sleep
+from warmtoken.flows.effects import Call, Detach, Effect, Flow, Join, Sleep
 from warmtoken.flows.requests import TokenRequest
 from warmtoken.flows.single_flight import Fetch, fetch_if_idle
 from warmtoken.protocol.authority import parse_authority
@@ -57,8 +58,7 @@ def detached(effect: Effect) -> Flow[Any]:
 def test_a_fetch_is_detached_sent_stored_and_returned(context: Context) -> None:
     outer = acquire_for_client(context, TokenRequest(["https://graph.example/.default"]))
     inner = detached(next(outer))
-    send = next(inner)
-    assert isinstance(send, Send)
+    send = sending(inner)
     assert send.request.url == f"{ENTRA}/oauth2/v2.0/token"
     assert "canary" not in repr(send)
     commit = step(inner, reply())
@@ -78,18 +78,18 @@ def test_an_error_thrown_into_a_fetch_unlocks_and_reaches_the_waiters(context: C
     request = TokenRequest(["https://graph.example/.default"])
     leader, waiter = acquire_for_client(context, request), acquire_for_client(context, request)
     inner = detached(next(leader))
-    next(inner)
+    sending(inner)
     next(waiter)
     error = TransportError("connection_failed", "no route")
     assert isinstance(inner.throw(error), Sleep)  # then it is sent once more
-    next(inner)
+    sending(inner)
     with pytest.raises(TransportError):
         inner.throw(error)
     with pytest.raises(TransportError) as shared:
         step(waiter, True)
     assert shared.value is not error
     again = detached(next(acquire_for_client(context, request)))
-    assert isinstance(next(again), Send)
+    assert sending(again)
     again.close()
 
 
@@ -97,11 +97,11 @@ def test_a_fetch_that_was_thrown_away_lets_a_waiter_lead(context: Context) -> No
     request = TokenRequest(["https://graph.example/.default"])
     leader, waiter = acquire_for_client(context, request), acquire_for_client(context, request)
     inner = detached(next(leader))
-    next(inner)
+    sending(inner)
     next(waiter)
     inner.close()
     taken_over = detached(step(waiter, True))
-    assert isinstance(next(taken_over), Send)
+    assert sending(taken_over)
     taken_over.close()
 
 
@@ -121,7 +121,7 @@ def test_a_token_that_is_fresh_enough_for_the_leader_may_not_be_for_a_waiter(
     by_other_process = acquire_for_client(context, replace(request, claims="{}"))
     patched_flights, shared.flights = shared.flights, Flights()
     inner = detached(next(by_other_process))
-    next(inner)
+    sending(inner)
     commit = step(inner, reply(expires_in=2000))
     assert isinstance(commit, Call)
     commit.function()
@@ -154,7 +154,7 @@ def save(context: Context, request: TokenRequest, access_token: str) -> None:
     shared = context.vault.shared
     flights, shared.flights = shared.flights, Flights()
     inner = detached(next(acquire_for_client(context, request)))
-    next(inner)
+    sending(inner)
     commit = step(inner, reply(access_token=access_token))
     assert isinstance(commit, Call)
     commit.function()

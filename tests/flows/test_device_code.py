@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from support.by_hand import sending
 from support.world import ALICE, BOB, SCOPES, Client, World, eventually, new_world
 
 from warmtoken import (
@@ -302,7 +303,7 @@ def test_an_interrupted_flow_stops(context: Context, interruption: type[BaseExce
     """While it waits, and while it asks: nothing more is sent."""
     for answers in (0, 1):
         flow = acquire_by_device_code(context, request())
-        next(flow)
+        sending(flow)
         call = flow.send(HttpResponse(200, {}, json.dumps(AUTHORIZATION).encode()))
         assert isinstance(call, Call)
         effect = flow.send(call.function())

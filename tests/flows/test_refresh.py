@@ -360,6 +360,20 @@ def test_an_id_token_that_is_not_right_is_refused(world: World, app: Client, cla
     assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
 
 
+@pytest.mark.parametrize("seconds", [-90_000, 90_000])
+def test_a_clock_that_is_wrong_costs_no_session(world: World, app: Client, seconds: int) -> None:
+    """The provider has spent the old refresh token by then, and takes it for stolen if it comes again."""
+    signed_in = world.sign_in(app)
+    now = int(world.clock.time())
+    world.idp.id_token_claims = {"iat": now + seconds, "exp": now + seconds + 3600}
+    with pytest.raises(ProtocolError, match="check this machine's clock"):
+        refresh(app, signed_in)
+    world.idp.id_token_claims = {}
+    assert app.acquire_token_silent(SCOPES, signed_in.account).access_token == signed_in.access_token
+    assert refresh(app, signed_in).access_token != signed_in.access_token
+    assert world.idp.counters.replays_detected == 0
+
+
 # --- a cache that cannot be written ---
 
 

@@ -14,7 +14,7 @@ from support.world import SCOPES, Client, World
 from warmtoken import ClientAssertion, ServiceError, ThrottledError, TransportError, UiRequiredError
 from warmtoken.flows import context, sending
 from warmtoken.flows.context import HTTP_TIMEOUT, Stopwatch
-from warmtoken.flows.effects import Flow, Send, Sleep
+from warmtoken.flows.effects import Call, Flow, Send, Sleep
 from warmtoken.flows.sending import Exchange
 from warmtoken.transport import HttpRequest, HttpResponse
 
@@ -55,6 +55,9 @@ class Hand:
         try:
             effect = next(flow)
             while True:
+                if isinstance(effect, Call):
+                    effect = flow.send(effect.function())
+                    continue
                 if isinstance(effect, Sleep):
                     self.pauses.append(effect.seconds)
                     self.now += effect.seconds

@@ -97,7 +97,7 @@ class LookupKeys:
         if owner.home_account_id is None:
             return self._clients("app", owner.authority, owner.client_id).digest()
         state = self._clients("user", owner.authority, owner.client_id).copy()
-        state.update(_prefixed(owner.subject))
+        state.update(_prefixed(user_of(owner.authority, owner.home_account_id)))
         return state.digest()
 
     def _partition_of_session(self, owner: Owner) -> bytes:

@@ -21,7 +21,7 @@ from warmtoken.models import Account, AuthenticationResult, CacheRefreshReason, 
 from warmtoken.protocol.accounts import account_from
 from warmtoken.protocol.authority import Authority
 from warmtoken.protocol.discovery import ProviderMetadata
-from warmtoken.protocol.id_token import check_id_token
+from warmtoken.protocol.id_token import WRONG_CLOCK, check_id_token
 from warmtoken.protocol.scopes import lookup_scopes
 from warmtoken.protocol.token_reply import TokenReply
 
@@ -63,13 +63,30 @@ def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[Authentic
     Where it cannot be written the caller gets the token all the same, and a warning is logged. Raises ProtocolError
     for a reply that does not fit what was asked.
     """
-    claims = _checked_claims(context, asked, reply)
+    try:
+        claims = _checked_claims(context, asked, reply)
+    except ProtocolError as error:
+        if error.code in WRONG_CLOCK:
+            yield from _keep_successor(context, asked, reply)
+        raise
     account = _account(asked, reply, claims) if asked.for_user else None
     issuing = _issuing(asked.authority, claims, account)
     new = _new_tokens(context, asked, reply, issuing, account)
     yield Call(partial(write_or_log, lambda: _vault(context, asked).save(new), "a token could not be stored"))
     assert new.access_token is not None
     return _result(asked, reply, new.access_token, account, issuing.tenant)
+
+
+def _keep_successor(context: Context, asked: Asked, reply: TokenReply) -> Flow[None]:
+    # The refresh token that was sent may be spent, and it is not the provider's fault: with a clock that is put right
+    # the session must go on.
+    found = asked.replacing.found if asked.replacing is not None else None
+    if found is None or reply.refresh_token is None:
+        return
+    record = found.record._replace(secret=reply.refresh_token, last_modification_time=int(asked.sent_at))
+    slot = _slot(context, asked, asked.authority, found.record.home_account_id)
+    new = NewTokens(slot, refresh_token=record, replacing=asked.replacing)
+    yield Call(partial(write_or_log, lambda: _vault(context, asked).save(new), "a refresh token could not be stored"))
 
 
 def _vault(context: Context, asked: Asked) -> Vault:

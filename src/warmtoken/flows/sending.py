@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from warmtoken.errors import TransportError
 from warmtoken.flows.context import HTTP_TIMEOUT, Stopwatch
-from warmtoken.flows.effects import Flow, Send, Sleep
+from warmtoken.flows.effects import Call, Flow, Send, Sleep
 from warmtoken.transport import HttpRequest, HttpResponse
 
 RETRY_PAUSE = (0.75, 1.25)  # seconds: MSAL.NET's second, jittered
@@ -28,7 +28,8 @@ class Exchange(NamedTuple):
 def send(make: Callable[[], HttpRequest], watch: Stopwatch) -> Flow[Exchange]:
     """Send a request, once more after a second where the provider or the way to it failed, and count the time it took.
 
-    Each sending has a request of its own: a client assertion may be used once (RFC 7523, section 3). Repeated are
+    Each sending has a request of its own: a client assertion may be used once (RFC 7523, section 3). It is made where
+    it may block, since signing takes its time and a program's own callable any time. Repeated are
     requests that were answered 5xx or 408 without a Retry-After, and those without a reply, within 10 s of the first
     sending. All requests of one call have 30 s together. Raises TransportError where there is no reply.
     """
@@ -36,14 +37,14 @@ def send(make: Callable[[], HttpRequest], watch: Stopwatch) -> Flow[Exchange]:
     # that there is, the next call would send it, and many providers answer once more to who is quick.
     began = time.monotonic()
     first: HttpResponse | TransportError
-    request = make()
+    request: HttpRequest = yield Call(make)
     try:
         first = yield from _send_once(request, watch)
     except TransportError as error:
         first = error
     if _is_passing(first) and time.monotonic() - began < RETRIED_WITHIN:
         yield from _pause(watch)
-        request = make()
+        request = yield Call(make)
         return Exchange(request, (yield from _send_once(request, watch)))
     if isinstance(first, TransportError):
         raise first
@@ -59,7 +60,7 @@ def send_until_answered(
     is not sent again. All sendings have 30 s together, the pauses apart. Raises TransportError where there is no reply.
     """
     for sent in itertools.count():
-        request = make()
+        request: HttpRequest = yield Call(make)
         response = yield from _send_once(request, watch)
         pause = None if "retry-after" in response.headers else pause_after(response.status, sent)
         if pause is None:

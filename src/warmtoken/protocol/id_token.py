@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_LEEWAY = 300
 TENANT_PLACE = "{tenantid}"
 
+WRONG_CLOCK = frozenset({"id_token_expired", "id_token_issued_in_future", "id_token_not_yet_valid"})  # codes
 _ALGORITHM = re.compile(r"(?:RS|PS|ES|HS)(?:256|384|512)|ES256K|EdDSA|Ed25519|Ed448")
 _TENANT = re.compile(r"[A-Za-z0-9.-]{1,253}")
 
