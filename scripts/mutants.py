@@ -256,8 +256,8 @@ MUTANTS = {
     ),
     "two subjects that differ in case are two users": Mutant(
         "src/warmtoken/cache/lookup_keys.py",
-        "return home_account_id if is_subject else home_account_id.lower()",
-        "return home_account_id.lower()",
+        'return "://" in authority and "/tfp/" not in authority',
+        "return False",
         "tests/flows/test_accounts.py",
     ),
     "who signs in for an account is of its cloud": Mutant(

@@ -10,12 +10,19 @@ from warmtoken import _engine
 from warmtoken.application import Blocking
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.core import Application, TokenT, TransportT, check_client
-from warmtoken.flows.context import Context, ManagedIdentity, Remember
+from warmtoken.flows.context import Context, Remember
 from warmtoken.identities import ManagedIdentityId, SystemAssignedManagedIdentity, check_identity
 from warmtoken.models import AuthenticationResult
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
-from warmtoken.protocol.managed_identity import AUTHORITY, Source, name_in_cache, read_surroundings, resource_of
+from warmtoken.protocol.managed_identity import (
+    AUTHORITY,
+    ManagedIdentity,
+    Source,
+    name_in_cache,
+    read_surroundings,
+    resource_of,
+)
 
 if TYPE_CHECKING:
     from warmtoken.default_transport import DefaultTransport

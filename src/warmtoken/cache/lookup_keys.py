@@ -44,13 +44,16 @@ class Owner(NamedTuple):
 
 
 def user_of(authority: str, home_account_id: str) -> str:
-    """Return a user's id as it is compared under a name of an authority in the cache.
+    """Return a user's id as it is compared under a name of an authority in the cache."""
+    return home_account_id if has_subjects(authority) else home_account_id.lower()
 
-    Elsewhere than at Entra and B2C it is the `sub`, which is case-sensitive: two that differ in case are two users
-    (OpenID Connect Core 1.0, section 2). MSAL.NET takes them for one.
+
+def has_subjects(authority: str) -> bool:
+    """Tell whether an authority's users are named by their `sub`, which is case-sensitive: not at Entra and B2C.
+
+    Two that differ in case are two users (OpenID Connect Core 1.0, section 2). MSAL.NET takes them for one.
     """
-    is_subject = "://" in authority and "/tfp/" not in authority
-    return home_account_id if is_subject else home_account_id.lower()
+    return "://" in authority and "/tfp/" not in authority
 
 
 class Slot(NamedTuple):
@@ -66,6 +69,12 @@ class Slot(NamedTuple):
 def _prefixed(field: str) -> bytes:
     encoded = field.encode()
     return len(encoded).to_bytes(4, "little") + encoded
+
+
+def _with(state: blake2b, field: str) -> bytes:
+    state = state.copy()
+    state.update(_prefixed(field))
+    return state.digest()
 
 
 class LookupKeys:
@@ -92,26 +101,26 @@ class LookupKeys:
 
     def partition(self, owner: Owner) -> bytes:
         """Return the 16 bytes that all keys of an owner begin with."""
-        if owner.session:
-            return self._partition_of_session(owner)
-        if owner.home_account_id is None:
-            return self._clients("app", owner.authority, owner.client_id).digest()
-        state = self._clients("user", owner.authority, owner.client_id).copy()
-        state.update(_prefixed(user_of(owner.authority, owner.home_account_id)))
-        return state.digest()
+        return self.partition_and_user(owner)[0]
 
-    def _partition_of_session(self, owner: Owner) -> bytes:
-        # With case: it is a digest, or what a program made up.
-        state = self._clients("session", owner.authority, owner.client_id).copy()
-        state.update(_prefixed(owner.session))
-        return state.digest()
+    def partition_and_user(self, owner: Owner) -> tuple[bytes, str | None]:
+        """Return an owner's partition, and how its records name the user: None for a session, which is of anybody."""
+        authority, client_id, user, session = owner
+        if session:  # with case: it is a digest, or what a program made up
+            state, _ = self._clients("session", authority, client_id)
+            return _with(state, session), None
+        if user is None:
+            return self._clients("app", authority, client_id)[0].digest(), ""
+        state, with_case = self._clients("user", authority, client_id)
+        folded = user if with_case else user.lower()
+        return _with(state, folded), folded
 
-    def _hash_client(self, kind: str, authority: str, client_id: str) -> blake2b:
+    def _hash_client(self, kind: str, authority: str, client_id: str) -> tuple[blake2b, bool]:
         # What all users of a client have in common is hashed once.
         state = self._state.copy()
         for field in (kind, authority, client_id.lower()):
             state.update(_prefixed(field))
-        return state
+        return state, has_subjects(authority)
 
     def wanted(self, slot: Slot, scopes: tuple[str, ...]) -> Wanted:
         """Return what a request for these scopes, which are folded and sorted, looks for in a slot's partition."""
@@ -168,9 +177,7 @@ class LookupKeys:
         return partition + self._named_part("refresh", family_id)
 
     def _partition_of_family(self, owner: Owner, family_id: str) -> bytes:
-        state = self._clients("family", owner.authority, family_id).copy()
-        state.update(_prefixed(owner.subject))
-        return state.digest()
+        return _with(self._clients("family", owner.authority, family_id)[0], owner.subject)
 
     def kept_refresh_tokens(self, owner: Owner) -> bytes:
         """Return the 24-byte prefix of the refresh tokens that are kept beside an owner's own, and leave with it."""

@@ -6,9 +6,12 @@ Times are Unix seconds. An absent value is "" or 0.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from warmtoken._engine import join_fields, split_fields
+
+if TYPE_CHECKING:
+    from warmtoken.cache.sessions import SessionRecord
 
 PADDING = 256
 
@@ -132,16 +135,6 @@ class ClientRecord(NamedTuple):
     extra: str = ""
 
 
-class SessionRecord(NamedTuple):
-    """That a user has a session with tokens of its own: its key, in the list of the user's sessions."""
-
-    session: str
-    extra: str = ""
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(…)"
-
-
 Record = (
     AccessTokenRecord
     | RefreshTokenRecord
@@ -151,11 +144,10 @@ Record = (
     | NoteRecord
     | SectionRecord
     | ClientRecord
-    | SessionRecord
 )
 
 
-def encode(record: Record) -> bytes:
+def encode(record: Record | SessionRecord) -> bytes:
     """Return the record's plaintext: a count, the fields' lengths, the fields as UTF-8, zeros up to a full step.
 
     The padding hides the length of a token but for its size class.

@@ -6,18 +6,28 @@ Whose sessions they are says a list, by which they leave with the user's account
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from warmtoken import _engine
 from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.lookup_keys import Owner, user_of
-from warmtoken.cache.records import SessionRecord
 from warmtoken.cache.sealing import Header, RecordType
 from warmtoken.cache.vault import NewTokens, Vault
 
 _FOR_EVER = (1 << 63) - 1
 _PAGE = 256
 _PARTITION = 16  # bytes: behind the prefix of a key of the list
+
+
+class SessionRecord(NamedTuple):
+    """That a user has a session with tokens of its own: its key, in the list of the user's sessions."""
+
+    session: str
+    extra: str = ""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
 
 
 def entries_of(vault: Vault, new: NewTokens) -> list[Operation]:

@@ -115,9 +115,8 @@ class Vault:
 
         `usable_after` is in Unix seconds: an exact match that expires later is taken without a look at the others.
         """
-        keys, owner = self.keys, slot.owner
-        user = None if owner.session else owner.subject
-        wanted, partition = keys.wanted(slot, scopes), keys.partition(owner)
+        wanted = self.keys.wanted(slot, scopes)
+        partition, user = self.keys.partition_and_user(slot.owner)
         found = _engine.load_token(self._store, self._sealer, wanted, partition, user, int(usable_after * 1000))
         if found is None:
             self.missed += 1

@@ -15,22 +15,14 @@ from warmtoken.protocol.authority import CLOUDS, Authority, cloud_name, request_
 
 if TYPE_CHECKING:
     from warmtoken.flows.effects import Flow
-    from warmtoken.identities import ManagedIdentityId
     from warmtoken.notices import BackgroundRefresh
     from warmtoken.protocol.client_authentication import Client
     from warmtoken.protocol.discovery import ProviderMetadata
-    from warmtoken.protocol.managed_identity import Surroundings
+    from warmtoken.protocol.managed_identity import ManagedIdentity
     from warmtoken.protocol.token_request import RequestContext
 
 HTTP_TIMEOUT = 30.0  # seconds, for all requests of one call
 _KEPT_AUTHORITIES = 1024
-
-
-class ManagedIdentity(NamedTuple):
-    """Which identity of the resource that a process runs in, and where that gets its tokens."""
-
-    identity: ManagedIdentityId
-    place: Surroundings
 
 
 @dataclass(slots=True)
@@ -126,7 +118,7 @@ class Context:
 
     def slot(self, home_account_id: str | None, authority: Authority, extended_key: str = "") -> Slot:
         """Return where the tokens of a request lie."""
-        return Slot(self.owner(home_account_id), authority.tenant, extended_key=extended_key)
+        return Slot(self.owner(home_account_id), authority.tenant, "Bearer", "", extended_key)
 
     def session_slot(
         self, session: str, authority: Authority, extended_key: str, home_account_id: str | None = None

@@ -8,6 +8,7 @@ MARGIN = 300.0  # seconds, as in MSAL
 SET_BACK = 60.0  # seconds that the clock may be behind the one by which a token was cached
 LONGEST = 3650 * 86_400.0  # seconds; MSAL.NET takes what is said to last longer for damaged
 MARGIN_SHARE = 0.1  # of the token's lifetime, at most: a token that lives for a minute is cached too
+_LONG = MARGIN / MARGIN_SHARE
 JITTER = 300.0  # seconds, either way, as in MSAL.NET: hosts that got their tokens together do not refresh together
 JITTER_SHARE = 0.1  # of the time until the refresh, at most
 PAUSE = 30.0  # seconds between two tries of this process to refresh a token in the background
@@ -36,7 +37,8 @@ def margin_of(token: Lifetime, expiry_margin: float | None) -> float:
     """Return how many seconds before its expiry a token is no longer used."""
     if expiry_margin is not None:
         return expiry_margin
-    return min(MARGIN, MARGIN_SHARE * max(0, token.expires_on - token.cached_at))
+    lifetime = token.expires_on - token.cached_at
+    return MARGIN if lifetime >= _LONG else MARGIN_SHARE * max(0, lifetime)
 
 
 def usable_until(token: Lifetime, expiry_margin: float | None) -> float:

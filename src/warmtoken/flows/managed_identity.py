@@ -7,7 +7,7 @@ from functools import partial
 
 from warmtoken.cache.extended_key import extended_key
 from warmtoken.errors import TransportError
-from warmtoken.flows.context import Context, ManagedIdentity, Stopwatch, open_cache
+from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Call, Flow
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import TokenRequest, new_correlation_id
@@ -17,7 +17,7 @@ from warmtoken.models import AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.azure_arc import challenged_file, read_key
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.discovery import ProviderMetadata
-from warmtoken.protocol.managed_identity import check_surroundings, pause_before_retry
+from warmtoken.protocol.managed_identity import ManagedIdentity, check_surroundings, pause_before_retry
 from warmtoken.protocol.managed_identity_reply import parse_managed_identity_reply, unreachable
 from warmtoken.protocol.managed_identity_request import IdentityRequest, managed_identity_request
 

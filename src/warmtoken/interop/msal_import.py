@@ -19,7 +19,6 @@ from warmtoken.cache.records import (
     Record,
     RefreshTokenRecord,
     SectionRecord,
-    SessionRecord,
 )
 from warmtoken.cache.sealing import RecordType
 from warmtoken.cache.transfer import Write, write_all
@@ -229,7 +228,7 @@ class _Batch:
 def _seen(write: Write) -> tuple[str, str]:
     # Under which host, and with which type of token.
     record = write.record
-    assert not isinstance(record, NoteRecord | SectionRecord | ClientRecord | SessionRecord)
+    assert not isinstance(record, NoteRecord | SectionRecord | ClientRecord)
     return record.environment, record.token_type if isinstance(record, AccessTokenRecord) else "Bearer"
 
 

@@ -47,12 +47,11 @@ CLOUDS = (
 )
 
 _CLOUD_OF_HOST = {host: cloud for cloud in CLOUDS for host in cloud.hosts}
-_VISIBLE = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 _HOST_NAME = re.compile(r"(?!-)(?:[a-z0-9_-]{1,63}\.)*(?!0x)[a-z0-9_-]*[a-z][a-z0-9_-]*")
-_BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]+\](?::[0-9]*)?")
 _TENANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,252}")
 _ENTRA_PATH = re.compile(r"/([^/]+)(?:/v2\.0)?/?")
 # Compiled at their first use: most programs never meet such an authority.
+_BRACKETED = r"\[[0-9A-Fa-f:.]+\](?::[0-9]*)?"
 _B2C_HOST_PATH = r"((?i:/tfp))?/(?!(?i:tfp)/)([^/]+)/([A-Za-z0-9_-]{1,128})(?:/v2\.0)?/?"
 _B2C_PATH = rf"(/tfp)/({_TENANT.pattern})/([A-Za-z0-9_-]{{1,128}})(?:/v2\.0)?/?"
 _DSTS_PATH = rf"/dstsv2/({_TENANT.pattern})(?:/v2\.0)?/?"
@@ -223,7 +222,7 @@ def split_url(url: str, what: str) -> SplitResult:
     """
     if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"expected {what} as a string, got {type(url).__name__}")
-    if not _VISIBLE.fullmatch(url):  # before urlsplit, which drops tabs and line breaks
+    if not _is_visible(url):  # before urlsplit, which drops tabs and line breaks
         raise ValueError(f"expected {what} of visible ASCII characters without blanks and backslashes")
     if len(url) > MAX_URL:
         raise ValueError(f"expected {what} of at most {MAX_URL} characters, got {len(url)}")
@@ -251,10 +250,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _is_visible(text: str) -> bool:
+    # ASCII without blanks, control characters and backslashes.
+    return text.isascii() and text.isprintable() and not {" ", "\\"} & set(text) and text != ""
+
+
 def _check_host(parts: SplitResult, what: str) -> None:
     host = parts.hostname or ""
     # urlsplit takes what stands between brackets, whatever is before and behind them.
-    if "[" in parts.netloc and not (":" in host and _BRACKETED.fullmatch(parts.netloc.rpartition("@")[2])):
+    if "[" in parts.netloc and not (":" in host and re.fullmatch(_BRACKETED, parts.netloc.rpartition("@")[2])):
         raise ValueError(f"expected {what} with an IPv6 address alone in brackets")
     try:
         port = parts.port
@@ -278,7 +282,7 @@ def _is_address(host: str) -> bool:
 
 def _check_path(path: str, what: str) -> None:
     decoded = unquote(path)
-    if not _VISIBLE.fullmatch(decoded or "/") or decoded.count("/") != path.count("/"):
+    if not _is_visible(decoded or "/") or decoded.count("/") != path.count("/"):
         raise ValueError(f"expected {what} without encoded slashes, backslashes, blanks and control characters")
     if {".", ".."} & set(unquote(decoded).split("/")) or "//" in path:
         raise ValueError(f"expected {what} without empty, `.` and `..` parts in its path")

@@ -58,6 +58,13 @@ class Surroundings:
         return sha256(f"{self.url}\0{self.secret}".encode()).hexdigest()
 
 
+class ManagedIdentity(NamedTuple):
+    """Which identity of the resource that a process runs in, and where that gets its tokens."""
+
+    identity: ManagedIdentityId
+    place: Surroundings
+
+
 def is_filled(path: str) -> bool:
     """Tell whether there is a file that is not empty."""
     try:
