@@ -11,7 +11,15 @@ import warmtoken
 
 SOURCE = Path(warmtoken.__file__).parent
 LEAVES = {"errors", "models", "credentials", "identities", "notices", "transport"}
-FRONT = {"application", "aio", "core", "public_client", "confidential_client", "managed_identity"}
+FRONT = {
+    "application",
+    "aio",
+    "core",
+    "public_client",
+    "confidential_client",
+    "confidential_application",
+    "managed_identity",
+}
 AT_THE_EDGE = {"interactive", "browser", "default_transport", "pinned_tls"}
 
 # What the modules of each layer may import of ours, themselves apart.
@@ -29,7 +37,7 @@ ALLOWED = {
         name: LEAVES | FRONT | {"flows", "cache", "protocol", "_engine", "default_transport", "direct_transport"}
         for name in FRONT
     },
-    "__init__": LEAVES | {"application", "managed_identity", "cache"},
+    "__init__": LEAVES | {"application", "confidential_application", "managed_identity", "cache"},
     "challenge": {"protocol"},
     "testing": LEAVES | {"_engine"},
     "interop": LEAVES | FRONT | {"__init__", "cache", "protocol", "_engine"},

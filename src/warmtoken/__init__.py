@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from warmtoken.application import ConfidentialClientApplication, PublicClientApplication
+from warmtoken.application import PublicClientApplication
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import (
     CacheError,
@@ -17,6 +17,7 @@ from warmtoken.errors import (
 from warmtoken.models import Account, AuthenticationResult
 
 if TYPE_CHECKING:
+    from warmtoken.confidential_application import ConfidentialClientApplication
     from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
     from warmtoken.identities import SystemAssignedManagedIdentity, UserAssignedManagedIdentity
     from warmtoken.managed_identity import ManagedIdentityApplication
@@ -29,6 +30,7 @@ _LATE = {
     "ClientAssertion": "credentials",
     "ClientCertificate": "credentials",
     "ClientSecret": "credentials",
+    "ConfidentialClientApplication": "confidential_application",
     "DeviceCode": "notices",
     "LongRunningSession": "notices",
     "ManagedIdentityApplication": "managed_identity",

@@ -1,11 +1,10 @@
-"""The applications, as programs without an event loop use them."""
+"""The applications of programs without an event loop: what runs their flows, and the public client's."""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from warmtoken.confidential_client import ConfidentialClient
 from warmtoken.core import Application
 from warmtoken.models import Account, AuthenticationResult
 from warmtoken.public_client import PublicClient
@@ -13,7 +12,7 @@ from warmtoken.public_client import PublicClient
 if TYPE_CHECKING:
     from warmtoken.default_transport import DefaultTransport
     from warmtoken.flows.effects import Flow
-    from warmtoken.notices import AuthCodeFlow, LongRunningSession, TenantProfile
+    from warmtoken.notices import AuthCodeFlow, TenantProfile
     from warmtoken.transport import Transport
 
 
@@ -22,7 +21,6 @@ _Accounts = list[Account]
 _Account = Account | None
 _Profiles: TypeAlias = "list[TenantProfile]"
 _AuthCodeFlow: TypeAlias = "AuthCodeFlow"
-_Session: TypeAlias = "LongRunningSession"
 
 
 class Blocking(Application[_Token, "Transport"]):
@@ -75,10 +73,3 @@ class PublicClientApplication(
     PublicClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport"], Blocking
 ):
     __doc__ = PublicClient.__doc__
-
-
-class ConfidentialClientApplication(
-    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport", _Session, bool],
-    Blocking,
-):
-    __doc__ = ConfidentialClient.__doc__
