@@ -10,6 +10,7 @@ from warmtoken.models import Account, AuthenticationResult
 
 if TYPE_CHECKING:
     from warmtoken.notices import AuthCodeFlow, LongRunningSession, TenantProfile
+    from warmtoken.transport import Transport
 
 _Token = AuthenticationResult
 _Accounts = list[Account]
@@ -17,10 +18,11 @@ _Account = Account | None
 _Profiles: TypeAlias = "list[TenantProfile]"
 _AuthCodeFlow: TypeAlias = "AuthCodeFlow"
 _Session: TypeAlias = "LongRunningSession"
+_Transport: TypeAlias = "Transport"
 
 
 class ConfidentialClientApplication(
-    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, "Transport", _Session, bool],
+    ConfidentialClient[_Token, _Accounts, _Account, None, _Profiles, _AuthCodeFlow, _Transport, _Session, bool],
     Blocking,
 ):
     __doc__ = ConfidentialClient.__doc__
