@@ -268,8 +268,8 @@ MUTANTS = {
     ),
     "what was got on behalf of a user lies apart": Mutant(
         "src/warmtoken/cache/lookup_keys.py",
-        "        if owner.session:\n",
-        "        if owner.session and owner.home_account_id is None:\n",
+        "        if session:  #",
+        "        if session and user is None:  #",
         "tests/cache/test_lookup_keys.py tests/flows/test_on_behalf_of.py",
     ),
     "a token says of which session it is": Mutant(
