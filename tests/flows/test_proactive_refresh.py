@@ -206,7 +206,7 @@ def test_the_time_is_drawn_once_for_all_processes(world: World, app: Client, mon
         assert found is not None
         assert found.refresh_ms == (found.cached_at + LATEST) * 1000
         assert found.refresh_on == found.cached_at + REFRESH_IN
-    (value,) = [value for _, value in vault._scan(_engine.ACCESS, b"")]
+    (value,) = [value for _, value in vault.scan(_engine.ACCESS, b"")]
     assert read_header(value).refresh_ms == found.refresh_ms
     world.clock.advance(LATEST - 5)
     silent(app, signed_in)

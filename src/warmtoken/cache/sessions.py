@@ -5,7 +5,6 @@ Whose sessions they are says a list, by which they leave with the user's account
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from warmtoken import _engine
@@ -16,7 +15,6 @@ from warmtoken.cache.sealing import Header, RecordType
 from warmtoken.cache.vault import NewTokens, Vault
 
 _FOR_EVER = (1 << 63) - 1
-_PAGE = 256
 _PARTITION = 16  # bytes: behind the prefix of a key of the list
 
 
@@ -47,7 +45,8 @@ def note_end(vault: Vault, session: Owner) -> None:
 def removal_of_sessions(vault: Vault, user: Owner) -> list[Operation]:
     """Return what deletes all sessions of a user."""
     prefix = vault.keys.sessions(user)
-    removals = [operation for key in _listed_keys(vault, prefix) for operation in _removal(key[_PARTITION:])]
+    listed = vault.scan(_engine.NOTE, prefix)
+    removals = [operation for key, _ in listed for operation in _removal(key[_PARTITION:])]
     return [*removals, (_engine.DELETE_PREFIX, _engine.NOTE, prefix)] if removals else []
 
 
@@ -119,10 +118,3 @@ def _some_ended(vault: Vault, new: NewTokens) -> list[Operation]:
     # Of this user's, and of those of users who come no more.
     now = new.access_token.cached_at * 1000 if new.access_token else 0
     return [*vault.notes.some_ended(now, vault.keys.sessions(new.slot.owner.user)), *vault.notes.some_ended(now)]
-
-
-def _listed_keys(vault: Vault, prefix: bytes) -> Iterator[bytes]:
-    after = None
-    while page := _engine.scan(vault.shared.store, _engine.NOTE, prefix, after, _PAGE):
-        yield from (key for key, _ in page)
-        after = page[-1][0]

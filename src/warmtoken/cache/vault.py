@@ -345,12 +345,13 @@ class Vault:
 
     def _plains(self, db: int, kind: RecordType, prefix: bytes) -> Iterator[bytes]:
         # What verifies of all that lies under a prefix.
-        for key, value in self._scan(db, prefix):
+        for key, value in self.scan(db, prefix):
             plain = self._sealer.unseal(kind, key, value)
             if plain is not None:
                 yield plain
 
-    def _scan(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield key and sealed record of all that lie under a prefix, in key order."""
         # In pages, each a snapshot of its own: a long listing pins no old pages of the file.
         after = None
         while page := _engine.scan(self._store, db, prefix, after, _PAGE):

@@ -61,7 +61,7 @@ def _passing_by_the_refused(search: Search) -> Search:
 
     refused = sha256(found.secret.encode()).hexdigest()
     request = replace(search.request, force_refresh=False, refresh_if_sha256=refused)
-    return Search(search.context, request, search.slot, None, search.watch)
+    return replace(search, request=request)
 
 
 def _ask(search: Search, identity: ManagedIdentity, reason: CacheRefreshReason) -> Flow[AuthenticationResult]:
