@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,11 +92,15 @@ class Server:
         assert reply.status_code == 200, (reply.text, self.log)
         return Answer(**reply.json())
 
-    def _ask_again(self, ahead: float) -> Answer:
-        try:
-            return self.ask(ahead)
-        except httpx2.RemoteProtocolError:  # a worker that ends may drop a connection that it has just taken
-            return self.ask(ahead)
+    def _ask_patiently(self, ahead: float) -> Answer:
+        """Ask again where a worker that ends dropped a connection that it had just taken (it had not read the request).
+
+        The request left unread makes that a reset; read and not answered it is an end. No answer that came is dropped.
+        """
+        for _ in range(self.kind.workers):
+            with suppress(httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+                return self.ask(ahead)
+        return self.ask(ahead)
 
     def ask_all(self, ahead: float = 0, *, without: frozenset[int] = frozenset()) -> list[Answer]:
         """Ask from many clients at once until all workers have answered, and those in `without` do no more."""
@@ -103,7 +108,7 @@ class Server:
         with ThreadPoolExecutor(8) as clients:
 
             def have_answered() -> bool:
-                batch = list(clients.map(self._ask_again, [ahead] * 16))
+                batch = list(clients.map(self._ask_patiently, [ahead] * 16))
                 answers.extend(batch)
                 newest = {answer.worker for answer in batch} & without
                 return not newest and len({answer.worker for answer in answers} - without) >= self.kind.workers
