@@ -271,15 +271,25 @@ cdef class View:
         `txnid` is of the snapshot that the result was read from, and the witnesses; `weight` is in bytes. A request
         with other than str is not kept.
         """
+        self._keep(self._hit(result, usable_until_ms, txnid, witnesses, weight), scopes, account, variant)
+
+    def remember_token(self, scopes, account, variant, CachedToken token not None, int64_t usable_until_ms,
+                       str reason not None="not_applicable"):
+        """Keep the result for a token that was found, as `cached_result` makes it, like `remember`."""
+        cdef object result = _cached_result(token, account, "L1", 0.0, None, reason)
+        cdef Hit hit = self._hit(result, usable_until_ms, token.txnid, token.witnesses, token._weight())
+        self._keep(hit, scopes, account, variant)
+
+    cdef Hit _hit(self, result, int64_t usable_until_ms, uint64_t txnid, Witnesses witnesses, size_t weight):
         cdef int64_t deadline = usable_until_ms * 1_000_000
-        cdef Hit hit = Hit()
+        cdef Hit hit = Hit.__new__(Hit)
         hit.result = result
         hit.txnid = txnid
         hit.weight = weight
         hit.wall_deadline = deadline
         hit.monotonic_deadline = self.hits.clock.monotonic_ns() + deadline - self.hits.clock.wall_ns()
         hit.witnesses = witnesses
-        self._keep(hit, scopes, account, variant)
+        return hit
 
     def remember_absence(self, scopes, account, variant, error, uint64_t txnid):
         """Keep the error for a request for which the file has no token, until anything is committed.

@@ -76,6 +76,9 @@ cdef class CachedToken:
     @property
     def weight(self):
         """The bytes, roughly, that a result with these tokens takes in memory."""
+        return self._weight()
+
+    cdef size_t _weight(self):
         return len(self.secret) + (len(self.id_token) if self.id_token is not None else 0) + RESULT_OVERHEAD
 
 

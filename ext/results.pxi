@@ -33,6 +33,10 @@ def cached_result(CachedToken token not None, account, str level not None, doubl
 
     `reason` says why a refresh was tried before.
     """
+    return _cached_result(token, account, level, duration_ms, correlation_id, reason)
+
+
+cdef object _cached_result(CachedToken token, account, str level, double duration_ms, correlation_id, str reason):
     return _filled(
         AuthenticationResult,
         _RESULT_SLOTS,

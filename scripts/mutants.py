@@ -91,8 +91,14 @@ MUTANTS = {
     ),
     "what is kept in memory is of requests without client claims": Mutant(
         "src/warmtoken/core.py",
-        "if client_claims is not None:\n        return None",
-        "if client_claims == '':\n        return None",
+        "if client_claims is not None or not",
+        "if client_claims == '' or not",
+        "tests/flows/test_silent.py",
+    ),
+    "a request with client claims is no plain one": Mutant(
+        "src/warmtoken/core.py",
+        "is_plain and client_claims is None and",
+        "is_plain and",
         "tests/flows/test_silent.py",
     ),
     "a token keeps the client claims that it was made with": Mutant(

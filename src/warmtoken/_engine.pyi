@@ -102,6 +102,15 @@ class View:
         witnesses: Witnesses,
         weight: int,
     ) -> None: ...
+    def remember_token(
+        self,
+        scopes: object,
+        account: object,
+        variant: str | None,
+        token: CachedToken,
+        usable_until_ms: int,
+        reason: str = "not_applicable",
+    ) -> None: ...
     def remember_absence(
         self, scopes: object, account: object, variant: str | None, error: UiRequiredError, txnid: int
     ) -> None: ...

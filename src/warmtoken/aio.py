@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+from warmtoken.cache.vault import Vault
 from warmtoken.confidential_client import ConfidentialClient
 from warmtoken.core import Application
 from warmtoken.default_transport import AsyncDefaultTransport
@@ -47,8 +48,9 @@ class _Awaiting(Application[_Token, AsyncTransport]):
     def _new_transport(self) -> AsyncDefaultTransport:
         return AsyncDefaultTransport()
 
-    def _open_cache(self) -> None:
-        pass  # it may block: the flow has it done in a thread
+    def _open_vault(self) -> Vault | None:
+        cache = self._context.cache
+        return cache.vault() if cache.is_open else None  # else it may block: the flow has it done in a thread
 
     def _run(self, flow: Flow[Any]) -> Awaitable[Any]:
         return drive(flow, self._transport)

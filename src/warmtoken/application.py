@@ -10,6 +10,7 @@ from warmtoken.models import Account, AuthenticationResult
 from warmtoken.public_client import PublicClient
 
 if TYPE_CHECKING:
+    from warmtoken.cache.vault import Vault
     from warmtoken.default_transport import DefaultTransport
     from warmtoken.flows.effects import Flow
     from warmtoken.notices import AuthCodeFlow, TenantProfile
@@ -32,8 +33,8 @@ class Blocking(Application[_Token, "Transport"]):
     def _use(self, transport: Transport | None) -> None:
         self._transport = transport
 
-    def _open_cache(self) -> None:
-        self._context.cache.vault()
+    def _open_vault(self) -> Vault:
+        return self._context.cache.vault()
 
     def _run(self, flow: Flow[Any]) -> Any:
         # Imported where it is needed: a process that finds its token in the cache never comes here.

@@ -19,6 +19,9 @@ from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    from warmtoken.cache.vault import Vault
     from warmtoken.credentials import ClientCredential
     from warmtoken.flows.effects import Flow
     from warmtoken.notices import BackgroundRefresh
@@ -52,7 +55,7 @@ class Application(_engine.ResultPath[TokenT], Generic[TokenT, TransportT]):
     def _run(self, flow: Flow[Any]) -> Any:
         raise NotImplementedError
 
-    def _open_cache(self) -> None:
+    def _open_vault(self) -> Vault | None:
         raise NotImplementedError
 
     # Results for users and for the client itself lie apart: no request for one can hit the other's.
@@ -159,17 +162,18 @@ class ClientApplication(
         client_claims: str | None,
         refresh_if_sha256: str | None,
     ) -> TokenT:
-        keep = keep_in(self._view_of_users, scopes, tenant_id, client_claims)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
-        is_plain = is_plain and refresh_if_sha256 is None
-        if is_plain and keep is not None and account is not None and login_hint is None:
-            self._open_cache()
-            found = find_cached(self._context, account, keep)
-            if found is not None:
-                return self._dressed(found)
+        is_plain = is_plain and client_claims is None and refresh_if_sha256 is None and login_hint is None
+        if is_plain and account is not None and is_rememberable(scopes, tenant_id):
+            vault = self._open_vault()
+            if vault is not None:
+                found = find_cached(self._context, vault, scopes, account, tenant_id, self._view_of_users)
+                if found is not None:
+                    return self._dressed(found)
         from warmtoken.flows.requests import TokenRequest
         from warmtoken.flows.silent import acquire_silent
 
+        keep = keep_in(self._view_of_users, scopes, tenant_id, client_claims)
         request = TokenRequest(
             scopes,
             account,
@@ -267,10 +271,13 @@ def keep_in(
     view: Callable[[], _engine.View], scopes: Iterable[str], tenant_id: str | None, client_claims: str | None
 ) -> Remember | None:
     """Return how memory keeps what answers a request, None where it cannot."""
-    # What is no list or tuple may be used up by now; what is no text is refused by the flow. In memory a request with
-    # client claims would look like one without.
-    if not isinstance(scopes, list | tuple) or not (tenant_id is None or isinstance(tenant_id, str)):
-        return None
-    if client_claims is not None:
+    # In memory a request with client claims would look like one without.
+    if client_claims is not None or not is_rememberable(scopes, tenant_id):
         return None
     return Remember(view, scopes, tenant_id)
+
+
+def is_rememberable(scopes: Iterable[str], tenant_id: str | None) -> TypeGuard[Sequence[str]]:
+    """Tell whether memory can keep what answers a request for these."""
+    # What is no list or tuple may be used up by now; what is no text is refused by the flow.
+    return isinstance(scopes, (list, tuple)) and (tenant_id is None or isinstance(tenant_id, str))

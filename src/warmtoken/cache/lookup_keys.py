@@ -66,6 +66,22 @@ class Slot(NamedTuple):
     extended_key: str = ""
 
 
+class PlainRequest(NamedTuple):
+    """What all users of a client look for who ask for the same scopes in the same realm, and for nothing else.
+
+    `users` has hashed what their partitions have in common, `with_case` says whether their ids are compared with case.
+    """
+
+    wanted: Wanted
+    users: blake2b
+    with_case: bool
+
+    def partition_and_user(self, home_account_id: str) -> tuple[bytes, str]:
+        """Return one user's partition, and how the user's records name the user."""
+        folded = home_account_id if self.with_case else home_account_id.lower()
+        return _with(self.users, folded), folded
+
+
 def _prefixed(field: str) -> bytes:
     encoded = field.encode()
     return len(encoded).to_bytes(4, "little") + encoded
@@ -86,6 +102,7 @@ class LookupKeys:
     def __init__(self, index_key: bytes) -> None:
         self._index_key = index_key
         self._state = blake2b(key=index_key, digest_size=16)
+        self.plain_request = lru_cache(maxsize=_KEPT)(self._hash_plain_request)
         self._clients = lru_cache(maxsize=_KEPT)(self._hash_client)
         self._wanted_parts = lru_cache(maxsize=_KEPT)(self._hash_wanted)
         self._slot_part = lru_cache(maxsize=_KEPT)(self._hash_slot)
@@ -114,6 +131,11 @@ class LookupKeys:
         state, with_case = self._clients("user", authority, client_id)
         folded = user if with_case else user.lower()
         return _with(state, folded), folded
+
+    def _hash_plain_request(self, authority: str, client_id: str, realm: str, scopes: tuple[str, ...]) -> PlainRequest:
+        # Of scopes that are folded and sorted.
+        slot = Slot(Owner(authority, client_id, ""), realm)
+        return PlainRequest(self.wanted(slot, scopes), *self._clients("user", authority, client_id))
 
     def _hash_client(self, kind: str, authority: str, client_id: str) -> tuple[blake2b, bool]:
         # What all users of a client have in common is hashed once.

@@ -11,7 +11,7 @@ from warmtoken.cache import records
 from warmtoken.cache.clients import Clients
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.live_sealer import LiveSealer, commit_sealed
-from warmtoken.cache.lookup_keys import LookupKeys, Owner, Slot
+from warmtoken.cache.lookup_keys import LookupKeys, Owner, PlainRequest, Slot
 from warmtoken.cache.notes import Notes
 from warmtoken.cache.records import (
     AccessTokenRecord,
@@ -115,8 +115,17 @@ class Vault:
 
         `usable_after` is in Unix seconds: an exact match that expires later is taken without a look at the others.
         """
-        wanted = self.keys.wanted(slot, scopes)
         partition, user = self.keys.partition_and_user(slot.owner)
+        return self._find(self.keys.wanted(slot, scopes), partition, user, usable_after)
+
+    def find_users_token(self, plain: PlainRequest, home_account_id: str, usable_after: float) -> CachedToken | None:
+        """Return what `find_access_token` does, for a request as most are."""
+        partition, user = plain.partition_and_user(home_account_id)
+        return self._find(plain.wanted, partition, user, usable_after)
+
+    def _find(
+        self, wanted: _engine.Wanted, partition: bytes, user: str | None, usable_after: float
+    ) -> CachedToken | None:
         found = _engine.load_token(self._store, self._sealer, wanted, partition, user, int(usable_after * 1000))
         if found is None:
             self.missed += 1

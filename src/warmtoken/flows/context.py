@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from warmtoken import _engine
-from warmtoken.cache.lookup_keys import Owner, Slot
+from warmtoken.cache.lookup_keys import Owner, PlainRequest, Slot
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
 from warmtoken.protocol.authority import CLOUDS, Authority, cloud_name, request_authority
@@ -119,6 +119,10 @@ class Context:
     def slot(self, home_account_id: str | None, authority: Authority, extended_key: str = "") -> Slot:
         """Return where the tokens of a request lie."""
         return Slot(self.owner(home_account_id), authority.tenant, "Bearer", "", extended_key)
+
+    def plain_request(self, vault: Vault, realm: str, scopes: tuple[str, ...]) -> PlainRequest:
+        """Return what the client's users look for in a realm who ask for these scopes, folded and sorted, alone."""
+        return vault.keys.plain_request(self.authority.cache_name, self.client.client_id, realm, scopes)
 
     def session_slot(
         self, session: str, authority: Authority, extended_key: str, home_account_id: str | None = None

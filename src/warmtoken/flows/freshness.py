@@ -82,7 +82,7 @@ def served_until(token: Found, now: float, expiry_margin: float | None) -> float
 
     What `is_usable`, `is_due` and `kept_until` say, in one look: this is done for each token that a process meets.
     """
-    until, due = usable_until(token, expiry_margin), token.refresh_ms / 1000
+    until, due = token.expires_on - margin_of(token, expiry_margin), token.refresh_ms / 1000
     if not token.cached_at - SET_BACK <= now < until or token.expires_on > now + LONGEST or 0 < due <= now:
         return 0.0
     return min(until, due) if due else until

@@ -22,14 +22,5 @@ def serve(
     `reason` says why a refresh was tried before.
     """
     if remember is not None:
-        remember.view().remember(
-            remember.scopes,
-            account,
-            remember.variant,
-            _engine.cached_result(cached, account, "L1", 0.0, None, reason),
-            int(until * 1000),
-            cached.txnid,
-            cached.witnesses,
-            cached.weight,
-        )
+        remember.view().remember_token(remember.scopes, account, remember.variant, cached, int(until * 1000), reason)
     return _engine.cached_result(cached, account, "store", duration_ms, correlation_id, reason)
