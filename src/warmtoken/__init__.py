@@ -18,13 +18,23 @@ from warmtoken.models import Account, AuthenticationResult
 
 if TYPE_CHECKING:
     from warmtoken.confidential_application import ConfidentialClientApplication
-    from warmtoken.credentials import ClientAssertion, ClientCertificate, ClientSecret
+    from warmtoken.credentials import (
+        AppTokenProvider,
+        AppTokenProviderParameters,
+        AppTokenProviderResult,
+        ClientAssertion,
+        ClientCertificate,
+        ClientSecret,
+    )
     from warmtoken.identities import SystemAssignedManagedIdentity, UserAssignedManagedIdentity
     from warmtoken.managed_identity import ManagedIdentityApplication
     from warmtoken.notices import AuthCodeFlow, BackgroundRefresh, DeviceCode, LongRunningSession, TenantProfile
 
 # Names that many programs never use: their modules are loaded when they are first asked for.
 _LATE = {
+    "AppTokenProvider": "credentials",
+    "AppTokenProviderParameters": "credentials",
+    "AppTokenProviderResult": "credentials",
     "AuthCodeFlow": "notices",
     "BackgroundRefresh": "notices",
     "ClientAssertion": "credentials",
@@ -43,6 +53,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Account",
+    "AppTokenProvider",
+    "AppTokenProviderParameters",
+    "AppTokenProviderResult",
     "AuthCodeFlow",
     "AuthenticationResult",
     "BackgroundRefresh",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 
@@ -28,7 +28,49 @@ class ClientAssertion:
     assertion: str | Callable[[], str] = field(repr=False)
 
 
-ClientCredential = ClientSecret | ClientCertificate | ClientAssertion
+@dataclass(frozen=True, slots=True)
+class AppTokenProviderParameters:
+    """What a program's token provider is asked for (MSAL.NET's class of this name).
+
+    `scopes` are as the caller typed them. `tenant_id` is the tenant by id or name, None where the authority has none.
+    `claims` is the `claims` parameter of OAuth requests, a JSON object: an API's challenge, the client's own claims and
+    its capabilities in one; None where there are none.
+    """
+
+    scopes: tuple[str, ...]
+    tenant_id: str | None
+    correlation_id: str
+    claims: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppTokenProviderResult:
+    """What a program's token provider returns; times are in seconds from the moment of the call.
+
+    `refresh_in` is when to ask for the next token in the background; None is half of the life of a token that lasts for
+    two hours or more, and never for others (MSAL.NET's rule). The repr shows no token.
+    """
+
+    access_token: str = field(repr=False)
+    expires_in: float
+    refresh_in: float | None = None
+
+
+_Provided = AppTokenProviderResult | Awaitable[AppTokenProviderResult]
+
+
+@dataclass(frozen=True, slots=True)
+class AppTokenProvider:
+    """A function of the program's that gets the client's own tokens, in the place of requests to the authority.
+
+    It is called where the cache has none, in a thread under asyncio, where it may be a coroutine function too; once for
+    all threads, tasks and processes (docs/token-provider.md).
+    """
+
+    function: Callable[[AppTokenProviderParameters], _Provided] = field(repr=False)
+
+
+ClientCredential = ClientSecret | ClientCertificate | ClientAssertion | AppTokenProvider
 
 
 def check_credential(credential: object) -> None:
@@ -43,6 +85,9 @@ def check_credential(credential: object) -> None:
             _check("pem", pem, bytes)
             if password is not None:
                 _check("password", password, bytes)
+        case AppTokenProvider(function):
+            if not callable(function):
+                raise TypeError(f"expected function of the credential to be callable, got {type(function).__name__}")
         case _:
             raise TypeError(f'expected credential such as ClientSecret("..."), got {type(credential).__name__}')
 

@@ -8,7 +8,7 @@ import os
 from typing import Any, NamedTuple, TypeVar
 
 from warmtoken.cache.flights import Flight
-from warmtoken.flows.effects import MAX_BACKGROUND, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
+from warmtoken.flows.effects import MAX_BACKGROUND, Await, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
 from warmtoken.transport import AsyncTransport
 
 T = TypeVar("T")
@@ -48,6 +48,8 @@ async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
             return await asyncio.sleep(seconds)
         case Call():
             return await _call(effect)
+        case Await(awaitable):
+            return await awaitable
         case Join(flight, timeout):
             return await _join(flight, timeout)
         case Detach(flow):

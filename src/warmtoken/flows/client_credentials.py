@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from warmtoken.credentials import AppTokenProvider
 from warmtoken.errors import ClientError
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Flow
@@ -40,6 +41,15 @@ def acquire_for_client(context: Context, request: TokenRequest) -> Flow[Authenti
 
 
 def _ask(search: Search, authority: Authority, reason: CacheRefreshReason) -> Flow[AuthenticationResult]:
+    credential = search.context.client.credential
+    if not isinstance(credential, AppTokenProvider):
+        return _ask_authority(search, authority, reason)
+    from warmtoken.flows.app_token_provider import ask_program
+
+    return ask_program(credential, search, authority, reason)
+
+
+def _ask_authority(search: Search, authority: Authority, reason: CacheRefreshReason) -> Flow[AuthenticationResult]:
     context, request, watch = search.context, search.request, search.watch
     metadata = yield from provider_metadata(context, authority, watch)
     correlation_id = new_correlation_id(request.correlation_id)

@@ -11,6 +11,7 @@ from warmtoken import _engine
 from warmtoken.cache.lookup_keys import Owner, PlainRequest, Slot
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
+from warmtoken.errors import ClientError
 from warmtoken.protocol.authority import CLOUDS, Authority, cloud_name, request_authority
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ class Context:
     def is_public(self) -> bool:
         """Whether the client is a program on its user's device, with nothing to prove itself by."""
         return self.client.credential is None and self.managed_identity is None
+
+    def check_credential(self) -> None:
+        """Refuse to ask the authority for a client whose program gets its tokens elsewhere, with a ClientError."""
+        if self.client.credential is None:
+            return
+        from warmtoken.credentials import AppTokenProvider
+
+        if isinstance(self.client.credential, AppTokenProvider):
+            raise ClientError(
+                "client_credential_required",
+                "expected a credential that the authority takes, such as a ClientSecret, got an AppTokenProvider, with "
+                "which there is acquire_token_for_client alone; make another application for what users are needed for",
+            )
 
     @property
     def vault(self) -> Vault:

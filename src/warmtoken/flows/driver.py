@@ -7,9 +7,11 @@ import functools
 import os
 import threading
 import time
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Coroutine
+from typing import Any, NoReturn, TypeVar
 
-from warmtoken.flows.effects import MAX_BACKGROUND, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
+from warmtoken.errors import ClientError
+from warmtoken.flows.effects import MAX_BACKGROUND, Await, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
 from warmtoken.transport import Transport
 
 T = TypeVar("T")
@@ -39,12 +41,23 @@ def _perform(effect: Effect, transport: Transport) -> Any:
             return time.sleep(seconds)
         case Call(function):
             return function()
+        case Await(awaitable):
+            return _refuse(awaitable)
         case Join(flight, timeout):
             return flight.done.wait(timeout)
         case Detach(flow):
             return _drive_to_end(flow, transport)
         case Background(flow):
             return _start(flow, transport)
+
+
+def _refuse(awaitable: Awaitable[Any]) -> NoReturn:
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()  # or Python warns that nobody awaited it
+    raise ClientError(
+        "event_loop_required",
+        "expected a plain function, got one that returns an awaitable; use the application of warmtoken.aio",
+    )
 
 
 class _Room:

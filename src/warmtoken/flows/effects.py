@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -38,6 +38,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Await:
+    """Wait for what a program's own coroutine function returns; ClientError is thrown in where no event loop runs."""
+
+    awaitable: Awaitable[Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Join:
     """Wait until another thread or task of this process has ended its fetch, at most `timeout` seconds."""
 
@@ -62,5 +69,5 @@ class Background:
     flow: Generator[Any, Any, Any]
 
 
-Effect = Send | Sleep | Call | Join | Detach | Background
+Effect = Send | Sleep | Call | Await | Join | Detach | Background
 Flow = Generator[Effect, Any, T]

@@ -21,7 +21,11 @@ MAX_AGE = 86_400.0  # seconds; MSAL keeps discovered endpoints for a day
 
 
 def provider_metadata(context: Context, authority: Authority, watch: Stopwatch) -> Flow[ProviderMetadata]:
-    """Return the endpoints of an authority: known ones at Entra's, discovered once a day at any other."""
+    """Return the endpoints of an authority: known ones at Entra's, discovered once a day at any other.
+
+    Raises ClientError `client_credential_required` where the client has nothing to show there.
+    """
+    context.check_credential()
     if has_known_endpoints(authority):
         return entra_metadata(authority)
     arrived, known = context.metadata.get(authority.url, (0.0, None))

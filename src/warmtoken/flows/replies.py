@@ -235,7 +235,7 @@ def _result(
         record.refresh_on or None,
         asked.watch.total_ms(),
         asked.watch.http_ms,
-        asked.metadata.token_endpoint,
+        asked.metadata.token_endpoint or None,
     )
     return AuthenticationResult(
         record.secret,

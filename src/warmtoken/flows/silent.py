@@ -21,6 +21,7 @@ def acquire_silent(context: Context, request: TokenRequest) -> Flow[Authenticati
     Raises UiRequiredError where only the user can help, with MSAL's codes.
     """
     watch = Stopwatch()
+    context.check_credential()
     account = yield from _resolve_account(context, request)
     context = context.at(account.environment)
     yield from open_cache(context)

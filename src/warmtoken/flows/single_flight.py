@@ -98,9 +98,11 @@ def _copied(error: Exception) -> Exception:
     # Each raises an exception of its own, with its own traceback. What a program's own transport or callable raises
     # may refuse to be made from its arguments.
     try:
-        return copy.copy(error)
+        copied = copy.copy(error)
     except Exception:  # noqa: BLE001
         return error
+    copied.__cause__ = error.__cause__
+    return copied
 
 
 def _lead_if_first(vault: Vault, wanted: Fetch[T], deadline: _Deadline) -> Flow[T | object]:

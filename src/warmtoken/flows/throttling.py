@@ -14,6 +14,7 @@ from warmtoken.cache.records import NoteRecord
 from warmtoken.errors import ServiceError, ThrottledError, UiRequiredError
 from warmtoken.flows.context import Context, open_cache
 from warmtoken.flows.effects import Call, Flow
+from warmtoken.protocol.service_error import MAX_RETRY_AFTER
 
 PUBLIC_HOLD = 60.0  # seconds after 429 or 5xx without a Retry-After, as in MSAL
 CONFIDENTIAL_HOLD = 5.0  # seconds, as in MSAL Python; a service has callers that wait
@@ -88,7 +89,7 @@ def _put(context: Context, key: bytes, note: NoteRecord, hold: float) -> Flow[No
 
 def _hold_after(error: ServiceError, *, is_public: bool) -> float:
     if isinstance(error, ThrottledError) and error.retry_after is not None:
-        return error.retry_after  # an hour at most: protocol.service_error
+        return min(max(0.0, error.retry_after), MAX_RETRY_AFTER)  # a program's own provider may say anything
     if error.status == 429 or error.status >= 500:
         return PUBLIC_HOLD if is_public else CONFIDENTIAL_HOLD
     return 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from warmtoken.errors import ProtocolError
 from warmtoken.protocol.json_object import parse_base64url_object
@@ -111,6 +111,12 @@ def read_granted(
     )
 
 
+def is_access_token(value: object) -> TypeGuard[str]:
+    """Tell whether a value can be sent as an access token."""
+    # What is not visible ASCII could add lines to the Authorization header that it goes into.
+    return isinstance(value, str) and _VISIBLE.fullmatch(value) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     fields: dict[str, Any] = field(repr=False)
@@ -123,8 +129,7 @@ class _Reader:
         token = self.fields.get("access_token")
         if token in (None, ""):
             raise self._error("access_token_missing", "an access_token", "none")
-        # What is not visible ASCII could add lines to the Authorization header that it goes into.
-        if not isinstance(token, str) or not _VISIBLE.fullmatch(token):
+        if not is_access_token(token):
             raise self._error("access_token_invalid", "an access_token of visible ASCII characters", "another value")
         return token
 

@@ -136,19 +136,24 @@ def _refresh_request(
     return _token_request(context, fields)
 
 
+def check_scopes_of_client(authority: Authority, scopes: Sequence[str], correlation_id: str) -> None:
+    """Raise ClientError `scopes_required_client_credentials` for Entra without scopes."""
+    if not scopes and authority.speaks_entra:
+        raise ClientError(
+            "scopes_required_client_credentials",
+            "expected a scope, such as https://graph.microsoft.com/.default, got none",
+            correlation_id=correlation_id,
+        )
+
+
 def client_credentials_request(
     context: RequestContext, scopes: Sequence[str], *, claims: str | None = None
 ) -> HttpRequest:
     """Return the request for a token of the application itself (RFC 6749, section 4.4.2).
 
-    Raises ClientError `scopes_required_client_credentials` for Entra without scopes.
+    Raises what `check_scopes_of_client` raises.
     """
-    if not scopes and context.authority.speaks_entra:
-        raise ClientError(
-            "scopes_required_client_credentials",
-            "expected a scope, such as https://graph.microsoft.com/.default, got none",
-            correlation_id=context.correlation_id,
-        )
+    check_scopes_of_client(context.authority, scopes, context.correlation_id)
     fields = {"grant_type": "client_credentials", **_filled(scope=_plain_scopes(scopes), claims=claims)}
     return _token_request(context, fields)
 
