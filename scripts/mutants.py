@@ -212,6 +212,24 @@ MUTANTS = {
         "return extended_key({})",
         "tests/flows/test_managed_identity.py",
     ),
+    "what a program's own token provider returns can stand in a header": Mutant(
+        "src/warmtoken/protocol/provided_token.py",
+        "if not is_access_token(returned.access_token):",
+        "if not returned.access_token:",
+        "tests/flows/test_token_provider.py",
+    ),
+    "what a program's own token provider raises is not repeated": Mutant(
+        "src/warmtoken/flows/app_token_provider.py",
+        "but it raised {type(error).__name__}; ",
+        "but it raised {error!r}; ",
+        "tests/flows/test_token_provider.py",
+    ),
+    "a client whose program gets its tokens elsewhere has nothing to show to the authority": Mutant(
+        "src/warmtoken/flows/metadata.py",
+        "    context.check_credential()\n",
+        "",
+        "tests/flows/test_token_provider.py",
+    ),
     "Service Fabric is believed by its thumbprint": Mutant(
         "src/warmtoken/pinned_tls.py",
         "if not hmac.compare_digest(came, context.thumbprint):",

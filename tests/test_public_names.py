@@ -14,6 +14,7 @@ NAMES = {
     "PublicClientApplication", "ConfidentialClientApplication", "TokenCache", "Account", "AuthenticationResult",
     "ClientSecret", "ClientCertificate", "ClientAssertion", "WarmTokenError", "UiRequiredError", "ServiceError",
     "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "TenantProfile", "AuthCodeFlow",
+    "AppTokenProvider", "AppTokenProviderParameters", "AppTokenProviderResult",
     "LongRunningSession", "ManagedIdentityApplication", "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity",
 }  # fmt: skip
 
@@ -115,6 +116,15 @@ def test_parameters_are_as_published(module: Any, kind: str, method: str, wanted
         keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
         assert (keyword_only, parameter.default) == (name.startswith("*"), default), name
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is not REQUIRED for p in found.values()), found
+
+
+def test_a_token_provider_is_asked_and_answers_with_the_published_fields() -> None:
+    fields = {
+        warmtoken.AppTokenProvider: ["function"],
+        warmtoken.AppTokenProviderParameters: ["scopes", "tenant_id", "correlation_id", "claims"],
+        warmtoken.AppTokenProviderResult: ["access_token", "expires_in", "refresh_in"],
+    }
+    assert {kind: list(inspect.signature(kind).parameters) for kind in fields} == fields
 
 
 @pytest.mark.parametrize(("kind", "method", "_"), CASES)
