@@ -40,6 +40,7 @@ ALLOWED = {
     "__init__": LEAVES | {"application", "confidential_application", "managed_identity", "cache"},
     "challenge": {"protocol"},
     "testing": LEAVES | {"_engine"},
+    "opentelemetry": LEAVES | {"__init__", "cache"},
     "interop": LEAVES | FRONT | {"__init__", "cache", "protocol", "_engine"},
 }
 # Methods that stand on a class of a lower layer for the user's sake; what they do is done above, and imported by them.

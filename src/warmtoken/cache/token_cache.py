@@ -166,6 +166,19 @@ class TokenCache:
         """Whether the file has been opened by this object, and need not be looked at again just now."""
         return self._vault is not None and self._hits is not None and not self._hits.check_due
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether close() was called."""
+        return self._closed
+
+    def opened(self) -> tuple[Vault, _engine.Hits] | None:
+        """Return the file as it was opened last and what is kept of it, None where it is not open; opens nothing.
+
+        For the library's own layers.
+        """
+        vault, hits = self._vault, self._hits
+        return None if vault is None or hits is None or not hits.is_live else (vault, hits)
+
     def vault(self) -> Vault:
         """Return the open file; for the library's own layers.
 
