@@ -230,6 +230,24 @@ MUTANTS = {
         "",
         "tests/flows/test_token_provider.py",
     ),
+    "a counter of OpenTelemetry goes on where what counts it begins anew": Mutant(
+        "src/warmtoken/opentelemetry/caches.py",
+        "self._before, self._last = self._before + self._last, 0",
+        "self._last = 0",
+        "tests/test_opentelemetry.py",
+    ),
+    "who collects figures keeps no cache alive": Mutant(
+        "src/warmtoken/opentelemetry/caches.py",
+        "self._cache = weakref.ref(cache)",
+        "self._cache = lambda: cache",
+        "tests/test_opentelemetry.py",
+    ),
+    "the path of a request, which may name a tenant, is not published": Mutant(
+        "src/warmtoken/opentelemetry/requests.py",
+        '"server.address": url.hostname or "",',
+        '"server.address": url.netloc + url.path,',
+        "tests/test_opentelemetry.py",
+    ),
     "Service Fabric is believed by its thumbprint": Mutant(
         "src/warmtoken/pinned_tls.py",
         "if not hmac.compare_digest(came, context.thumbprint):",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,12 @@ from warmtoken.testing import Clock
 from warmtoken.transport import HttpRequest, HttpResponse
 
 SCOPE = ["api/.default"]
+AS_ASYNC = {
+    "ClientSecret, ConfidentialClientApplication, TokenCache": "ClientSecret, TokenCache, aio",
+    " ConfidentialClientApplication(": " aio.ConfidentialClientApplication(",
+    "DefaultTransport": "AsyncDefaultTransport",
+    "MeasuredTransport": "AsyncMeasuredTransport",
+}
 PUBLISHED = {
     "warmtoken.cache.hits": ("{hit}", "counter"),
     "warmtoken.cache.misses": ("{miss}", "counter"),
@@ -421,6 +428,22 @@ print(sorted(point.attributes["warmtoken.cache.name"] for point in accounts.data
     assert told == ["warmtoken", "True", "['after', 'before', 'by its name']"]
 
 
+def test_a_child_need_not_wait_for_a_thread_of_its_parent(tmp_path: Path) -> None:
+    script = """
+import os, sys
+from warmtoken import TokenCache
+from warmtoken.opentelemetry import caches, observe
+
+caches._lock.acquire()  # as another thread may have, at this moment
+child = os.fork()
+if child == 0:
+    observe(TokenCache(sys.argv[1], key=bytes(32)))
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert in_a_process_of_its_own(script, tmp_path / "cache").strip() == "0"
+
+
 def test_nothing_of_it_is_loaded_by_who_does_not_ask(tmp_path: Path) -> None:
     script = """
 import sys
@@ -474,6 +497,31 @@ def test_a_reply_that_says_no_is_an_error_of_its_status(world: World, telemetry:
         ask()
     *_, (attributes, _) = durations(telemetry)
     assert (attributes["http.response.status_code"], attributes["error.type"]) == (429, "429")
+
+
+def test_the_example_of_the_docs_runs(world: World, telemetry: Telemetry) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "operation.md").read_text()
+    (example,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for theirs, ours in {
+        "TokenCache()": "made",
+        "observe(cache, name": "observe(cache, provider, name",
+        "DefaultTransport())": "DefaultTransport(), provider)",
+        "your-client-id": "service",
+        "https://login.microsoftonline.com/your-tenant": world.idp.issuer,
+        **(AS_ASYNC if world.mode == "async" else {}),
+    }.items():
+        example = example.replace(theirs, ours)
+    names: dict[str, Any] = {
+        "made": world.cache,
+        "provider": telemetry.provider,
+        "read_secret": lambda: "service-secret",
+    }
+    exec(compile(example, "docs/operation.md", "exec"), names)
+    for _ in range(3):
+        world.run(lambda: names["app"].acquire_token_for_client(SCOPE))
+    assert telemetry.figures("tokens")["hits L1"] == 1
+    assert sum(point.count for point in telemetry.points("http.client.request.duration")) == 2
+    world.run(names["app"].close if world.mode == "sync" else names["app"].aclose)
 
 
 class Silent:
