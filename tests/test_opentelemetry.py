@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import inspect
 import logging
 import re
 import shutil
@@ -22,6 +23,7 @@ from support.world import ALICE, KEY, SCOPES, World, new_world
 
 import warmtoken
 import warmtoken.aio
+import warmtoken.opentelemetry
 from warmtoken import ClientSecret, ServiceError, TokenCache, TransportError
 from warmtoken.cache.stats import CacheStats
 from warmtoken.errors import CacheError
@@ -112,6 +114,16 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def cache(directory: Path) -> TokenCache:
     return TokenCache(directory, key=KEY)
+
+
+def test_its_names_are_as_published() -> None:
+    assert warmtoken.opentelemetry.__all__ == ["AsyncMeasuredTransport", "MeasuredTransport", "observe"]
+    signature = inspect.signature(observe).parameters
+    assert [(name, p.default, p.kind is p.KEYWORD_ONLY) for name, p in signature.items()] == [
+        ("cache", inspect.Parameter.empty, False),
+        ("meter_provider", None, False),
+        ("name", "default", True),
+    ]
 
 
 # --- figures of a cache ---
