@@ -6,11 +6,17 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from isolated.support import FileReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+# How long an example takes says something of the machine and what else it does, nothing of what is tested.
+settings.register_profile("warmtoken", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("warmtoken")
 
 
 def pytest_configure() -> None:
