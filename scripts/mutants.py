@@ -101,6 +101,12 @@ MUTANTS = {
         "is_plain and",
         "tests/flows/test_silent.py",
     ),
+    "what an exchange brings is an access token": Mutant(
+        "src/warmtoken/protocol/token_exchange.py",
+        "issued is not None and issued not in _USABLE",
+        "issued in _USABLE and False",
+        "tests/protocol/test_token_exchange.py tests/flows/test_token_exchange.py",
+    ),
     "a token keeps the client claims that it was made with": Mutant(
         "src/warmtoken/flows/replies.py",
         "return context.slot(user, issuing, asked.extended_key)",

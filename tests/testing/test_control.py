@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "device_interval": 1,
     "rotation": "never",
     "access_token_format": "jwt",
+    "on_behalf_of": "token-exchange",
     "refresh_in": 2,
     "granted_scope": "a b",
     "omit_id_token": True,

@@ -108,3 +108,41 @@ def test_trades_are_counted_by_their_grant(app: App, idp: IdentityProvider) -> N
     assert idp.counters.grants == {GRANT: 2}
     assert [request.outcome for request in idp.token_requests] == ["granted", "invalid_grant"]
     assert GRANT in app.http.get("/.well-known/openid-configuration").json()["grant_types_supported"]
+
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+
+
+def exchange(app: App, subject: str, **form: str) -> Any:
+    asked = {"grant_type": EXCHANGE, "subject_token": subject, "subject_token_type": ACCESS_TOKEN, "scope": SCOPE}
+    data = {name: value for name, value in (asked | form).items() if value}
+    return app.http.post("/token", data=data, auth=("service", "service-secret"))
+
+
+def test_a_provider_of_token_exchange_has_no_other_grant_for_it(app: App, idp: IdentityProvider) -> None:
+    assertion = app.sign_in()["access_token"]
+    assert error_of(exchange(app, assertion)) == (400, "unsupported_grant_type")
+    idp.on_behalf_of = "token-exchange"
+    tokens = exchange(app, assertion, requested_token_type=ACCESS_TOKEN).json()
+    assert (tokens["issued_token_type"], tokens["token_type"]) == (ACCESS_TOKEN, "Bearer")
+    assert verified_claims(app, tokens["id_token"])["preferred_username"] == ALICE
+    assert error_of(trade(app, assertion)) == (400, "unsupported_grant_type")
+    listed = app.http.get("/.well-known/openid-configuration").json()["grant_types_supported"]
+    assert (EXCHANGE in listed, GRANT in listed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"subject_token": ""},
+        {"subject_token": "unknown"},
+        {"subject_token_type": ""},
+        {"subject_token_type": "urn:x"},
+        {"requested_token_type": "urn:x"},
+    ],
+)
+def test_what_cannot_be_exchanged_is_an_invalid_request(app: App, idp: IdentityProvider, form: dict[str, str]) -> None:
+    """RFC 8693, section 2.2.2."""
+    idp.on_behalf_of = "token-exchange"
+    assert error_of(exchange(app, app.sign_in()["access_token"], **form)) == (400, "invalid_request")

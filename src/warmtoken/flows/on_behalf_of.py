@@ -16,6 +16,7 @@ from warmtoken.flows.session_search import session_search
 from warmtoken.models import AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.authority import Authority, request_authority
 from warmtoken.protocol.claims import merge_claims
+from warmtoken.protocol.token_exchange import check_issued_token
 from warmtoken.protocol.token_reply import TokenReply, parse_token_reply
 from warmtoken.protocol.token_request import on_behalf_of_request, secrets_of
 from warmtoken.protocol.user_assertion import assertion_hash
@@ -52,6 +53,7 @@ class Exchange:
         )
         http_request, response = yield from send(make_request, search.watch)
         reply = parse_token_reply(response, correlation_id=correlation_id, secrets=secrets_of(http_request))
+        check_issued_token(reply, correlation_id)
         asked = Asked(
             self.authority,
             metadata,

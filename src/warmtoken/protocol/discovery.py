@@ -30,6 +30,7 @@ class ProviderMetadata:
     code_challenge_methods: tuple[str, ...] = ()
     token_endpoint_auth_methods: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    grant_types: tuple[str, ...] = ()
     response_iss_supported: bool = False
 
 
@@ -81,6 +82,7 @@ def parse_metadata(
         code_challenge_methods=reader.words("code_challenge_methods_supported"),
         token_endpoint_auth_methods=reader.words("token_endpoint_auth_methods_supported"),
         scopes=reader.words("scopes_supported"),
+        grant_types=reader.words("grant_types_supported"),
         # RFC 9207, section 3
         response_iss_supported=fields.get("authorization_response_iss_parameter_supported") is True,
     )

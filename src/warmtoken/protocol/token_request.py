@@ -11,6 +11,7 @@ from warmtoken.errors import ClientError, ProtocolError
 from warmtoken.protocol.client_authentication import Client, authenticate
 from warmtoken.protocol.entra_headers import entra_headers
 from warmtoken.protocol.scopes import RESERVED, wire_scopes
+from warmtoken.protocol.token_exchange import exchange_fields, knows_token_exchange
 from warmtoken.transport import HttpRequest
 
 if TYPE_CHECKING:
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from warmtoken.protocol.discovery import ProviderMetadata
 
 SECRET_FIELDS = frozenset(
-    {"refresh_token", "code", "code_verifier", "device_code", "client_secret", "client_assertion", "assertion"}
+    {
+        "refresh_token",
+        "code",
+        "code_verifier",
+        "device_code",
+        "client_secret",
+        "client_assertion",
+        "assertion",
+        "subject_token",
+    }
 )
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -161,10 +171,14 @@ def client_credentials_request(
 def on_behalf_of_request(
     context: RequestContext, user_assertion: str, scopes: Sequence[str], *, claims: str | None = None
 ) -> HttpRequest:
-    """Return the request that trades a user's access token for one of another API (RFC 7523, section 2.1).
+    """Return the request that trades a user's access token for one of another API.
 
-    `requested_token_use` is Microsoft's: without it the grant is of the user alone, not of the client for the user.
+    By token exchange (RFC 8693) where the provider has it, with the scopes as typed; else by Microsoft's grant
+    (RFC 7523, section 2.1), whose `requested_token_use` says that it is of the client for the user.
     """
+    if knows_token_exchange(context.authority, context.metadata):
+        scope = _plain_scopes(scopes)
+        return _token_request(context, {**exchange_fields(user_assertion), **_filled(scope=scope, claims=claims)})
     fields = {
         "grant_type": JWT_BEARER_GRANT,
         "assertion": user_assertion,

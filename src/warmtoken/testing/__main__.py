@@ -22,6 +22,7 @@ OPTIONS = (
     ("token_delay", float, "seconds before every token reply"),
     ("rotation", str, "always or never"),
     ("access_token_format", str, "opaque or jwt"),
+    ("on_behalf_of", str, "jwt-bearer or token-exchange"),
 )
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from warmtoken.testing.counters import Counters, TokenRequest
-from warmtoken.testing.settings import AccessTokenFormat, Rotation
+from warmtoken.testing.settings import AccessTokenFormat, OnBehalfOf, Rotation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,7 @@ class Controls(ABC):
     device_interval = Setting[int]()
     rotation = Setting[Rotation]()
     access_token_format = Setting[AccessTokenFormat]()
+    on_behalf_of = Setting[OnBehalfOf]()
     refresh_in = Setting[int | None]()
     granted_scope = Setting[str | None]()
     omit_id_token = Setting[bool]()

@@ -8,7 +8,7 @@ from typing import Any
 from warmtoken.testing.authorization import authorize
 from warmtoken.testing.core import Core
 from warmtoken.testing.exchange import OAuthError, PageError, Reply, Request, json_reply, page_reply
-from warmtoken.testing.grants import GRANTS, authenticated_client, token
+from warmtoken.testing.grants import authenticated_client, grants, token
 from warmtoken.testing.pages import device_page, message_page
 
 Endpoint = Callable[[Core, Request], Reply]
@@ -27,7 +27,7 @@ def metadata(core: Core) -> dict[str, Any]:
         "userinfo_endpoint": f"{issuer}/userinfo",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
-        "grant_types_supported": list(GRANTS),
+        "grant_types_supported": list(grants(core)),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],

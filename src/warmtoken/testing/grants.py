@@ -12,14 +12,18 @@ from urllib.parse import unquote_plus
 from warmtoken.testing.counters import TokenRequest
 from warmtoken.testing.exchange import OAuthError, Reply, Request, json_reply
 from warmtoken.testing.issuing import new_refresh_token, tokens_of, user_tokens
-from warmtoken.testing.on_behalf_of import JWT_BEARER_GRANT, on_behalf_of
+from warmtoken.testing.on_behalf_of import JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT, on_behalf_of, token_exchange
 from warmtoken.testing.signing import base64url
 from warmtoken.testing.state import Client, ReplayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from warmtoken.testing.core import Core
+    from warmtoken.testing.settings import OnBehalfOf
+
+    _Grant: TypeAlias = Callable[[Core, Client, dict[str, str]], dict[str, Any]]
 
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 CODE_VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}\Z")  # RFC 7636, section 4.1
@@ -33,7 +37,7 @@ def token(core: Core, request: Request) -> Reply:
         client_id = form.get("client_id", "")
         client = authenticated_client(core, request, form)
         client_id = client.client_id
-        return json_reply(_grant(form)(core, client, form))
+        return json_reply(_grant(core, form)(core, client, form))
     except OAuthError as error:
         outcome = error.error
         return error.reply()
@@ -75,11 +79,12 @@ def _basic_credentials(header: str) -> tuple[str, str]:
     return unquote_plus(client_id), unquote_plus(secret)
 
 
-def _grant(form: dict[str, str]) -> Callable[[Core, Client, dict[str, str]], dict[str, Any]]:
+def _grant(core: Core, form: dict[str, str]) -> _Grant:
     grant_type = _required(form, "grant_type")
-    if grant_type not in GRANTS:
-        raise OAuthError("unsupported_grant_type", f"expected one of {', '.join(GRANTS)}")
-    return GRANTS[grant_type]
+    known = grants(core)
+    if grant_type not in known:
+        raise OAuthError("unsupported_grant_type", f"expected one of {', '.join(known)}")
+    return known[grant_type]
 
 
 def _required(form: dict[str, str], name: str) -> str:
@@ -141,10 +146,18 @@ def _device_code(core: Core, client: Client, form: dict[str, str]) -> dict[str, 
     return user_tokens(core, sign_in, sign_in.scope)
 
 
-GRANTS: dict[str, Callable[[Core, Client, dict[str, str]], dict[str, Any]]] = {
+def grants(core: Core) -> dict[str, _Grant]:
+    """What the provider grants tokens for, by grant_type."""
+    return _GRANTS | _ON_BEHALF_OF[core.settings.on_behalf_of]
+
+
+_GRANTS: dict[str, _Grant] = {
     "authorization_code": _authorization_code,
     "refresh_token": _refresh_token,
     "client_credentials": _client_credentials,
-    JWT_BEARER_GRANT: on_behalf_of,
     DEVICE_CODE_GRANT: _device_code,
+}
+_ON_BEHALF_OF: dict[OnBehalfOf, dict[str, _Grant]] = {
+    "jwt-bearer": {JWT_BEARER_GRANT: on_behalf_of},
+    "token-exchange": {TOKEN_EXCHANGE_GRANT: token_exchange},
 }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 Rotation = Literal["always", "never"]
 AccessTokenFormat = Literal["opaque", "jwt"]
+OnBehalfOf = Literal["jwt-bearer", "token-exchange"]
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Settings:
     device_interval: int = 5
     rotation: Rotation = "always"
     access_token_format: AccessTokenFormat = "opaque"
+    on_behalf_of: OnBehalfOf = "jwt-bearer"
     refresh_in: int | None = None
     granted_scope: str | None = None
     omit_id_token: bool = False
@@ -114,6 +116,7 @@ _CHECKS: dict[str, Callable[[str, object], None]] = {
     "device_interval": check_seconds,
     "rotation": one_of("always", "never"),
     "access_token_format": one_of("opaque", "jwt"),
+    "on_behalf_of": one_of("jwt-bearer", "token-exchange"),
     "refresh_in": optional(check_seconds),
     "granted_scope": optional(check_text),
     "omit_id_token": check_bool,
