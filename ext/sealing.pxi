@@ -4,6 +4,7 @@ cdef enum:
     MAGIC_SIZE = 4  # magic, version, algorithm
     KEY_ID_AT = 4
     KEY_ID_SIZE = 8
+    FLAGS_AT = 12
     KIND_AT = 14
     SIZE_AT = 52
     FILE_ID_SIZE = 16
@@ -42,13 +43,15 @@ cdef class Unsealer:
         return self.sealing[0]
 
     def _seal(self, int kind, bytes key not None, bytes plain not None, int64_t expires_ms, int64_t refresh_ms,
-              int64_t generation):
+              int64_t generation, uint16_t flags):
         cdef tuple sealing = self.sealing  # once: another thread may change the key meanwhile
         cdef bytes name = sealing[0], head = PyBytes_FromStringAndSize(NULL, HEADER_SIZE), nonce
         cdef unsigned char *at = <unsigned char *>PyBytes_AS_STRING(head)
         memset(at, 0, HEADER_SIZE)
         memcpy(at, _MAGIC, MAGIC_SIZE)
         memcpy(at + KEY_ID_AT, PyBytes_AS_STRING(name), KEY_ID_SIZE)
+        at[FLAGS_AT] = <unsigned char>(flags & 0xff)
+        at[FLAGS_AT + 1] = <unsigned char>(flags >> 8)
         at[KIND_AT] = <unsigned char>kind
         wt_put_le64(at + EXPIRES_AT, expires_ms)
         wt_put_le64(at + REFRESH_AT, refresh_ms)

@@ -356,6 +356,42 @@ MUTANTS = {
         'need = ("begin", search.slot',
         "tests/flows/test_long_running.py",
     ),
+    "what a partition's users have lies apart": Mutant(
+        "src/warmtoken/flows/context.py",
+        'self.client.client_id, home_account_id, "", self.partition)',
+        "self.client.client_id, home_account_id)",
+        "tests/flows/test_partitions.py",
+    ),
+    "a partition is part of what most requests look for": Mutant(
+        "src/warmtoken/flows/context.py",
+        "plain_request(authority, client_id, self.partition, realm, scopes)",
+        'plain_request(authority, client_id, "", realm, scopes)',
+        "tests/flows/test_partitions.py",
+    ),
+    "a partition is part of every hash that a listing begins with": Mutant(
+        "src/warmtoken/cache/lookup_keys.py",
+        "return self._hash((whose[0], owner.authority, whose[1]), owner.partition)",
+        "return self._hash((whose[0], owner.authority, whose[1]))",
+        "tests/flows/test_partitions.py",
+    ),
+    "a family's refresh token is one of its partition": Mutant(
+        "src/warmtoken/cache/lookup_keys.py",
+        'self._clients("family", owner.authority, family_id, owner.partition)',
+        'self._clients("family", owner.authority, family_id, "")',
+        "tests/flows/test_partitions.py tests/cache/test_lookup_keys.py",
+    ),
+    "a sign-in is finished in the partition that began it": Mutant(
+        "src/warmtoken/flows/auth_code_flow.py",
+        "if self.partition != _mark_of(context.partition):",
+        "if False:",
+        "tests/flows/test_auth_code_flow.py",
+    ),
+    "who looks through all records is shown no partition": Mutant(
+        "src/warmtoken/cache/entries.py",
+        "if not is_in_partition(found[1])",
+        "if not False",
+        "tests/flows/test_partitions.py",
+    ),
     "an import looks again at what changed meanwhile": Mutant(
         "src/warmtoken/cache/transfer.py",
         "yield _engine.EXPECT, plan.db, plan.key, plan.head",

@@ -50,10 +50,12 @@ class ConfidentialClient(
         client_capabilities: Sequence[str] = (),
         expiry_margin: float | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
+        partition: str = "",
     ) -> None:
         super().__init__(
             client_id, credential, authority, cache, client_capabilities, expiry_margin, on_background_refresh
         )
+        self._keep_apart(partition)
         self._use(transport)
 
     def _acquire_token_for_client(

@@ -94,8 +94,13 @@ class ClientApplication(
             on_background_refresh=on_background_refresh,
         )
 
+    def _keep_apart(self, partition: str) -> None:
+        self._context.partition = check_partition(partition)
+
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._context.client.client_id!r}, authority={self._context.authority.url!r})"
+        context = self._context
+        partition = f", partition={context.partition!r}" if context.partition else ""
+        return f"{type(self).__name__}({context.client.client_id!r}, authority={context.authority.url!r}{partition})"
 
     def _view_of_users(self) -> _engine.View:
         if self._users is None or not self._users.is_live:
@@ -265,6 +270,17 @@ def check_client(client_id: object, credential: object, cache: object, client_ca
         )
     if not all(isinstance(capability, str) for capability in cast("Sequence[object]", client_capabilities)):
         raise TypeError('expected client_capabilities to be a list of str such as ["cp1"], got one of another type')
+
+
+def check_partition(partition: object) -> str:
+    """Return the name of a partition; refuse what cannot be one with TypeError or ValueError."""
+    if not isinstance(partition, str):
+        raise TypeError(f"expected partition to be a str, got {type(partition).__name__}")
+    try:
+        partition.encode()
+    except UnicodeEncodeError:
+        raise ValueError("expected partition to be text that UTF-8 can encode, got a lone surrogate") from None
+    return partition
 
 
 def keep_in(

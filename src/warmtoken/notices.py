@@ -60,7 +60,8 @@ class AuthCodeFlow(TypedDict):
     """A sign-in at a web site, under way: to be kept in the user's session, which stores it as JSON, and nowhere else.
 
     `auth_uri` is where to send the browser; it need not be kept. `state`, `nonce` and `code_verifier` are secrets of
-    this browser's session. `created_at` is in Unix seconds, `max_age` in seconds.
+    this browser's session. `partition` is a mark of the application's, "" for none. `created_at` is in Unix seconds,
+    `max_age` in seconds.
     """
 
     auth_uri: str
@@ -76,6 +77,7 @@ class AuthCodeFlow(TypedDict):
     correlation_id: str
     client_id: str
     authority: str
+    partition: str
     created_at: int
 
 

@@ -35,6 +35,8 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     (`refresh_in`); it runs in another thread, and what it raises is logged. None: failures are logged.
     `multi_cloud` True, at a Microsoft Entra authority alone: each user signs in to the cloud of the user's account, and
     is served there (MSAL.NET's WithMultiCloudSupport); the client must be registered in each of these clouds.
+    `partition` is the name of a part of the cache: applications see what those with the same name have brought, and
+    nothing of any other (docs/partitions.md).
     Making one costs no request. Raises TypeError and ValueError for arguments that cannot be.
     """
 
@@ -50,10 +52,12 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         redirect_path: str | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
         multi_cloud: bool = False,
+        partition: str = "",
     ) -> None:
         super().__init__(client_id, None, authority, cache, client_capabilities, expiry_margin, on_background_refresh)
         self._redirect_to(redirect_path)
         self._serve_clouds(multi_cloud)
+        self._keep_apart(partition)
         self._use(transport)
 
     def _redirect_to(self, path: str | None) -> None:

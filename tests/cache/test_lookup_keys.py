@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -56,6 +57,52 @@ def test_scopes_do_not_run_into_each_other() -> None:
 def test_no_two_requests_share_a_key(requests: list[tuple[Any, ...]]) -> None:
     asked = {(Slot(Owner(*fields[:3]), *fields[3:5]), tuple(fields[5])) for fields in requests}
     assert len({KEYS.access_token(slot, scopes) for slot, scopes in asked}) == len(asked)
+
+
+def keys_of(owner: Owner) -> dict[str, bytes]:
+    """All that is hashed of an owner, by name."""
+    slot, scopes = SLOT._replace(owner=owner), ("a",)
+    return {
+        "access token": KEYS.access_token(slot, scopes),
+        "refresh token": KEYS.refresh_token(owner),
+        "refresh token of the family": KEYS.refresh_token(owner, "1"),
+        "refresh token kept beside": KEYS.kept_refresh_token(owner, "secret"),
+        "bound refresh token": KEYS.bound_refresh_token(owner, "bound"),
+        "id token": KEYS.id_token(owner, "realm"),
+        "account": KEYS.account_in(owner, "realm"),
+        "account of the family": KEYS.account_in(owner, "realm", "1"),
+        "app": KEYS.app(owner),
+        "throttled": KEYS.throttled(slot, scopes),
+        "refused": KEYS.refused(slot, scopes, None, "secret"),
+        "sessions": KEYS.sessions(owner),
+    }
+
+
+def owners_in(partition: str) -> list[Owner]:
+    owner = OWNER._replace(partition=partition)
+    return [owner, owner._replace(home_account_id=None), owner._replace(session="key")]
+
+
+@given(st.sets(st.text(max_size=8), min_size=2, max_size=4))
+def test_two_partitions_share_no_key_and_no_lock(partitions: set[str]) -> None:
+    for owners in zip(*map(owners_in, partitions), strict=True):
+        of_each = [keys_of(owner) for owner in owners]
+        for name in of_each[0]:
+            keys = {keys[name][:16] for keys in of_each}  # already the prefix under which they are listed
+            assert len(keys) == len(partitions), name
+            assert len({KEYS.lock_offset(keys[name]) for keys in of_each}) == len(partitions)
+
+
+@given(st.lists(FIELDS, min_size=4, max_size=4), st.lists(FIELDS, min_size=4, max_size=4))
+def test_a_partition_does_not_run_into_the_names_behind_it(one: list[str], other: list[str]) -> None:
+    first, second = (Owner(*fields[:3], "", fields[3]) for fields in (one, other))
+    assert (KEYS.partition(first) == KEYS.partition(second)) == (one == other)
+
+
+def test_without_a_partition_the_keys_are_those_of_files_that_know_none() -> None:
+    """The digest is that of the keys before there were partitions."""
+    found = b"".join(key for owner in owners_in("") for key in keys_of(owner).values())
+    assert hashlib.blake2b(found, digest_size=16).hexdigest() == "564bba7829aff8e427762fe75c3a9b3f"
 
 
 @pytest.mark.parametrize("field", ["realm", "token_type", "key_id", "extended_key"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmtoken.cache.sealing import HEADER, Header, RecordType, Sealer, key_id, read_header
+from warmtoken.cache.sealing import HEADER, Header, RecordType, Sealer, is_in_partition, key_id, read_header
 
 KEYS = [bytes([n]) * 32 for n in range(3)]
 FILE = b"file id of file1"
@@ -38,9 +38,17 @@ def test_the_header_is_laid_out_as_documented(sealed: bytes) -> None:
     assert sealed[:4] == b"WT\x01\x01"
     assert sealed[4:12] == key_id(KEYS[0])
     assert sealed[12:16] == b"\0\0\x02\0"
-    assert [int.from_bytes(sealed[at : at + 8], "little") for at in (16, 24, 32)] == list(HEAD)
+    assert [int.from_bytes(sealed[at : at + 8], "little") for at in (16, 24, 32)] == list(HEAD[:3])
     assert int.from_bytes(sealed[52:56], "little") == len(PLAIN) + 16
     assert sealed[56:64] == bytes(8)
+
+
+def test_the_header_says_that_a_record_lies_in_a_partition(sealer: Sealer, sealed: bytes) -> None:
+    within = sealer.seal(RecordType.ACCESS_TOKEN, NAME, PLAIN, HEAD.within("contoso"))
+    assert within[12:14] == b"\1\0"
+    assert read_header(within) == HEAD._replace(flags=1)
+    assert (is_in_partition(within), is_in_partition(sealed), is_in_partition(within[:63])) == (True, False, False)
+    assert HEAD.within("") == HEAD
 
 
 @pytest.mark.parametrize("byte", range(64 + 20))

@@ -104,7 +104,7 @@ def test_what_changes_meanwhile_is_looked_at_again(vault: Vault) -> None:
 
 def test_what_does_not_verify_is_as_good_as_not_there(vault: Vault, cache: TokenCache) -> None:
     write = app(vault)
-    sealed = vault.sealer.seal(RecordType.APP, bytes(32), b"\0", (0, 0, 1))  # type: ignore[arg-type]
+    sealed = vault.sealer.seal(RecordType.APP, bytes(32), b"\0", (0, 0, 1, 0))  # type: ignore[arg-type]
     vault.shared.commit([(0, 7, write.key, sealed)])
     assert vault.app(OWNER) is None
     assert write_all(vault, [write], overwrite) == []

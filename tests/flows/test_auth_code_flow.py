@@ -476,6 +476,19 @@ def test_a_flow_of_another_client_is_refused(world: World, web: Client, site: La
     assert_nothing_happened(world, web)
 
 
+@pytest.mark.parametrize(("one", "other"), [("contoso", "fabrikam"), ("contoso", ""), ("", "contoso")])
+def test_a_flow_of_another_partition_is_refused(world: World, site: Landing, one: str, other: str) -> None:
+    """Else the user of one customer would be signed in to another's."""
+    flow = begin(world.confidential(partition=one), site)
+    assert "contoso" not in json.dumps(flow)
+    brought = site.visit(flow["auth_uri"])
+    there = world.confidential(partition=other)
+    refused(ClientError, "auth_code_flow_mismatch", lambda: there.acquire_token_by_auth_code_flow(flow, brought))
+    assert_nothing_happened(world, there)
+    here = world.confidential(partition=one, cache=world.new_cache())
+    assert here.acquire_token_by_auth_code_flow(flow, brought).account.username == ALICE
+
+
 def test_a_code_of_one_provider_does_not_reach_another(world: World, site: Landing) -> None:
     """Mix-up (RFC 9700, section 4.4), also where neither provider names itself in the redirect."""
     flow = begin(world.public(), site)

@@ -32,14 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a process finds the provider and the cache, and what time it is there (seconds ahead)."""
+    """Where a process finds the provider and the cache, what time it is there (seconds ahead), and its partition."""
 
     issuer: str
     directory: Path
     ahead: float = 0.0
+    partition: str = ""
 
     def application(self) -> PublicClientApplication:
-        return PublicClientApplication("cli", authority=self.issuer, cache=self._cache())
+        return PublicClientApplication("cli", authority=self.issuer, cache=self._cache(), partition=self.partition)
 
     def service(self) -> ConfidentialClientApplication:
         credential = ClientSecret("service-secret")

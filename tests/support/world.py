@@ -122,6 +122,7 @@ class World:
         expiry_margin: float | None = None,
         redirect_path: str | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
+        partition: str = "",
         before: Hook | None = None,
         after: Hook | None = None,
     ) -> Client:
@@ -135,6 +136,7 @@ class World:
             expiry_margin=expiry_margin,
             redirect_path=redirect_path,
             on_background_refresh=on_background_refresh,
+            partition=partition,
         )
         return Client(application, self.run)
 
@@ -145,6 +147,7 @@ class World:
         *,
         cache: TokenCache | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
+        partition: str = "",
         before: Hook | None = None,
     ) -> Client:
         module = warmtoken if self.mode == "sync" else warmtoken.aio
@@ -155,6 +158,7 @@ class World:
             cache=cache or self.cache,
             transport=self.transport(before, None),
             on_background_refresh=on_background_refresh,
+            partition=partition,
         )
         return Client(application, self.run)
 

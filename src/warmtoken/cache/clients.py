@@ -24,7 +24,9 @@ class Clients:
         self._noted: set[ClientRecord] = set()
 
     def note(self, owner: Owner, environment: str, token_type: str) -> list[Operation]:
-        """Return what to write so that the owner's client is known; nothing where it is."""
+        """Return what to write so that the owner's client is known; nothing where it is, or is in a partition."""
+        if owner.partition:  # who searches so sees no partition: what other libraries are shown
+            return []
         record = ClientRecord(owner.authority, owner.client_id, environment, token_type)
         if record in self._noted:
             return []

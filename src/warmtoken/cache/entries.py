@@ -13,7 +13,7 @@ from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.lookup_keys import Slot
 from warmtoken.cache.records import AccessTokenRecord, Record
-from warmtoken.cache.sealing import RecordType
+from warmtoken.cache.sealing import RecordType, is_in_partition
 from warmtoken.cache.vault import Vault
 
 _FIRST_PAGE, _PAGE = 4, 256
@@ -59,8 +59,8 @@ class Entries:
         return None if value is None else self.opened(kind, key, value)
 
     def under(self, kind: RecordType, prefix: bytes = b"") -> Iterator[tuple[bytes, Any]]:
-        """Yield key and record of all that lie under a prefix, in key order."""
-        for key, value in self.sealed_under(kind, prefix):
+        """Yield key and record of all that lie under a prefix and in no partition, in key order."""
+        for key, value in self.outside_partitions(kind, prefix):
             record = self.opened(kind, key, value)
             if record is not None:
                 yield key, record
@@ -68,6 +68,10 @@ class Entries:
     def sealed_under(self, kind: RecordType, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and sealed record of all that lie under a prefix, in key order."""
         return self._pages(KINDS[kind].db, prefix)
+
+    def outside_partitions(self, kind: RecordType, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the same, but for what lies in partitions: other libraries know none."""
+        return (found for found in self.sealed_under(kind, prefix) if not is_in_partition(found[1]))
 
     def _pages(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         after, size = None, _FIRST_PAGE

@@ -34,7 +34,7 @@ def kept_beside(vault: Vault, owner: Owner) -> list[RefreshTokenRecord]:
 
 
 def _succession(vault: Vault, owner: Owner, dead: CachedRefreshToken, heir: RefreshTokenRecord) -> list[Operation]:
-    header = Header(0, 0, dead.generation + 1)
+    header = Header(0, 0, dead.generation + 1).within(owner.partition)
     sealed = vault.sealer.seal(RecordType.REFRESH_TOKEN, dead.key, records.encode(heir), header)
     return [
         (_engine.EXPECT, _engine.REFRESH, dead.key, dead.sealed_head),

@@ -24,13 +24,15 @@ class Owner(NamedTuple):
     """Whose tokens: a client's own (`home_account_id` None), those of a user of that client, or those of a session.
 
     `authority` is the authority's name in the cache, the same for all aliases of a cloud. A `session` is what a client
-    does on behalf of a user: by its key alone its tokens are found, whoever the user is.
+    does on behalf of a user: by its key alone its tokens are found, whoever the user is. A `partition` is what
+    applications have in common that see each other's tokens; "" is the one of all who name none.
     """
 
     authority: str
     client_id: str
     home_account_id: str | None = None
     session: str = ""
+    partition: str = ""
 
     @property
     def user(self) -> Owner:
@@ -93,6 +95,11 @@ def _with(state: blake2b, field: str) -> bytes:
     return state.digest()
 
 
+def _of_partition(partition: str) -> tuple[str, ...]:
+    # No tuple without a partition begins like that; and without one the keys are those of before there were any.
+    return ("partition", partition) if partition else ()
+
+
 class LookupKeys:
     """Hashes owners, slots and scopes with the cache's index key (32 bytes).
 
@@ -110,11 +117,14 @@ class LookupKeys:
         self._scope_parts = lru_cache(maxsize=_KEPT)(self._hash_scopes)
         self._named_part = lru_cache(maxsize=_KEPT)(self._hash_named)
 
-    def _hash(self, fields: Iterable[str]) -> bytes:
+    def _hash(self, fields: Iterable[str], partition: str = "") -> bytes:
+        return self._hashing(fields, partition).digest()
+
+    def _hashing(self, fields: Iterable[str], partition: str) -> blake2b:
         state = self._state.copy()
-        for field in fields:
+        for field in (*_of_partition(partition), *fields):
             state.update(_prefixed(field))
-        return state.digest()
+        return state
 
     def partition(self, owner: Owner) -> bytes:
         """Return the 16 bytes that all keys of an owner begin with."""
@@ -122,27 +132,26 @@ class LookupKeys:
 
     def partition_and_user(self, owner: Owner) -> tuple[bytes, str | None]:
         """Return an owner's partition, and how its records name the user: None for a session, which is of anybody."""
-        authority, client_id, user, session = owner
+        authority, client_id, user, session, partition = owner
         if session:  # with case: it is a digest, or what a program made up
-            state, _ = self._clients("session", authority, client_id)
+            state, _ = self._clients("session", authority, client_id, partition)
             return _with(state, session), None
         if user is None:
-            return self._clients("app", authority, client_id)[0].digest(), ""
-        state, with_case = self._clients("user", authority, client_id)
+            return self._clients("app", authority, client_id, partition)[0].digest(), ""
+        state, with_case = self._clients("user", authority, client_id, partition)
         folded = user if with_case else user.lower()
         return _with(state, folded), folded
 
-    def _hash_plain_request(self, authority: str, client_id: str, realm: str, scopes: tuple[str, ...]) -> PlainRequest:
+    def _hash_plain_request(
+        self, authority: str, client_id: str, partition: str, realm: str, scopes: tuple[str, ...]
+    ) -> PlainRequest:
         # Of scopes that are folded and sorted.
         slot = Slot(Owner(authority, client_id, ""), realm)
-        return PlainRequest(self.wanted(slot, scopes), *self._clients("user", authority, client_id))
+        return PlainRequest(self.wanted(slot, scopes), *self._clients("user", authority, client_id, partition))
 
-    def _hash_client(self, kind: str, authority: str, client_id: str) -> tuple[blake2b, bool]:
+    def _hash_client(self, kind: str, authority: str, client_id: str, partition: str) -> tuple[blake2b, bool]:
         # What all users of a client have in common is hashed once.
-        state = self._state.copy()
-        for field in (kind, authority, client_id.lower()):
-            state.update(_prefixed(field))
-        return state, has_subjects(authority)
+        return self._hashing((kind, authority, client_id.lower()), partition), has_subjects(authority)
 
     def wanted(self, slot: Slot, scopes: tuple[str, ...]) -> Wanted:
         """Return what a request for these scopes, which are folded and sorted, looks for in a slot's partition."""
@@ -199,7 +208,7 @@ class LookupKeys:
         return partition + self._named_part("refresh", family_id)
 
     def _partition_of_family(self, owner: Owner, family_id: str) -> bytes:
-        return _with(self._clients("family", owner.authority, family_id)[0], owner.subject)
+        return _with(self._clients("family", owner.authority, family_id, owner.partition)[0], owner.subject)
 
     def kept_refresh_tokens(self, owner: Owner) -> bytes:
         """Return the 24-byte prefix of the refresh tokens that are kept beside an owner's own, and leave with it."""
@@ -232,7 +241,7 @@ class LookupKeys:
     def accounts(self, owner: Owner, family_id: str = "") -> bytes:
         """Return the 16-byte prefix of all accounts of the owner's client, or of a family of clients."""
         whose = ("accounts of family", family_id) if family_id else ("accounts", owner.client_id.lower())
-        return self._hash((whose[0], owner.authority, whose[1]))
+        return self._hash((whose[0], owner.authority, whose[1]), owner.partition)
 
     def account(self, owner: Owner, family_id: str = "") -> bytes:
         """Return the 24-byte prefix of one user's accounts, one for each realm."""
@@ -244,7 +253,7 @@ class LookupKeys:
 
     def app(self, owner: Owner) -> bytes:
         """Return the key of the client's metadata."""
-        return self._hash(("app metadata", owner.authority, owner.client_id.lower())) + bytes(16)
+        return self._hash(("app metadata", owner.authority, owner.client_id.lower()), owner.partition) + bytes(16)
 
     def throttled(self, slot: Slot, scopes: tuple[str, ...]) -> bytes:
         """Return the key of the note that the provider wants no request for these scopes of a slot now."""

@@ -13,6 +13,7 @@ MAGIC = b"WT"
 HEADER = Struct("<2sBB8sHBxqqq12sI8x")
 _NONCE = slice(40, 52)
 _TAG_SIZE = 16
+IN_PARTITION = 1  # among the flags of a header: nobody who looks through all records is shown this one
 
 
 class RecordType(IntEnum):
@@ -31,11 +32,16 @@ class RecordType(IntEnum):
 
 
 class Header(NamedTuple):
-    """The readable part of a record: times in Unix milliseconds, and how often the record was written."""
+    """The readable part of a record: times in Unix milliseconds, how often the record was written, and flags."""
 
     expires_ms: int
     refresh_ms: int
     generation: int
+    flags: int = 0
+
+    def within(self, partition: str) -> Header:
+        """Return the header of such a record that lies in a partition, "" for none."""
+        return self._replace(flags=IN_PARTITION) if partition else self
 
 
 def key_id(key: bytes) -> bytes:
@@ -46,7 +52,12 @@ def key_id(key: bytes) -> bytes:
 def read_header(value: bytes) -> Header:
     """Return the header of a sealed record, which is not verified by this."""
     fields = HEADER.unpack_from(value)
-    return Header(fields[6], fields[7], fields[8])
+    return Header(fields[6], fields[7], fields[8], fields[4])
+
+
+def is_in_partition(value: bytes) -> bool:
+    """Tell whether a sealed record, be it a short one that will not verify, says that it lies in a partition."""
+    return len(value) >= HEADER.size and bool(read_header(value).flags & IN_PARTITION)
 
 
 def seal_of(value: bytes) -> bytes:

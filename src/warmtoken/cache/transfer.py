@@ -48,7 +48,7 @@ Resolve = Callable[[Write, Record | None], list[Write]]
 
 
 def read_all(vault: Vault) -> Contents:
-    """Return what a cache holds.
+    """Return what a cache holds, but for what lies in partitions.
 
     Not one snapshot: of what others write meanwhile, some may be in it. Raises CacheError.
     """

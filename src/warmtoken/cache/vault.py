@@ -247,7 +247,8 @@ class Vault:
         key = self.keys.refresh_token(new.slot.owner, token.family_id)
         found = new.replacing.found if new.replacing is not None else None
         generation = found.generation if found and found.key == key else self._generation_at(key)
-        put = self._put(_engine.REFRESH, RecordType.REFRESH_TOKEN, key, token, Header(0, 0, generation + 1))
+        header = Header(0, 0, generation + 1).within(new.slot.owner.partition)
+        put = self._put(_engine.REFRESH, RecordType.REFRESH_TOKEN, key, token, header)
         if new.replacing is None:
             return [put]
         if found is None:
@@ -277,7 +278,8 @@ class Vault:
         operations = self._session_operations(new) + self._access_token_operations(new)
         if new.id_token is not None:
             key = self.keys.id_token(owner.user, new.id_token.realm)
-            operations.append(self._put(_engine.IDENTITY, RecordType.ID_TOKEN, key, new.id_token))
+            header = _NEVER_EXPIRES.within(owner.partition)
+            operations.append(self._put(_engine.IDENTITY, RecordType.ID_TOKEN, key, new.id_token, header))
         if new.account is not None:
             operations += self._account_operations(owner, new.account, new.refresh_token)
             if new.replacing is None:
@@ -299,7 +301,8 @@ class Vault:
         # Whoever may use the family's refresh token must find the account that it is for.
         families = _own_and(refresh.family_id if refresh is not None else "")
         keys = [self.keys.account_in(owner, account.realm, family) for family in families]
-        return [self._put(_engine.ACCOUNT, RecordType.ACCOUNT, key, account) for key in keys]
+        header = _NEVER_EXPIRES.within(owner.partition)
+        return [self._put(_engine.ACCOUNT, RecordType.ACCOUNT, key, account, header) for key in keys]
 
     def _access_token_operations(self, new: NewTokens) -> list[Operation]:
         record = new.access_token
@@ -307,6 +310,7 @@ class Vault:
             return []
         key = self.keys.access_token(new.slot, new.scopes)
         header = Header(record.expires_on * 1000, int((new.refresh_at or record.refresh_on) * 1000), 1)
+        header = header.within(new.slot.owner.partition)
         sealed = self._sealer.seal(RecordType.ACCESS_TOKEN, key, records.encode(record), header)
         hashes = b"".join(self.keys.scopes(new.slot, new.scopes))
         return [(_engine.PUT_TOKEN, _engine.ACCESS, key, sealed, hashes)]
@@ -336,7 +340,8 @@ class Vault:
         self.write(lambda: [self._app_operation(owner, app)])
 
     def _app_operation(self, owner: Owner, app: AppRecord) -> Operation:
-        return self._put(_engine.APP, RecordType.APP, self.keys.app(owner), app)
+        header = _NEVER_EXPIRES.within(owner.partition)
+        return self._put(_engine.APP, RecordType.APP, self.keys.app(owner), app, header)
 
     # --- accounts ---
 

@@ -5,6 +5,7 @@ What must be the same in both (OpenID Connect Core 1.0, section 3.1) is kept in 
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,8 +52,14 @@ def initiate(context: Context, request: AuthCodeRequest) -> Flow[AuthCodeFlow]:
         "correlation_id": sign_in.correlation_id,
         "client_id": context.client.client_id,
         "authority": context.authority.url,
+        "partition": _mark_of(context.partition),
         "created_at": int(context.now()),
     }
+
+
+def _mark_of(partition: str) -> str:
+    # A session may be the user's own cookie, who need not read there which other customers there are.
+    return hashlib.sha256(partition.encode()).hexdigest() if partition else ""
 
 
 def redeem(context: Context, flow: Mapping[str, object] | None, parameters: Parameters) -> Flow[AuthenticationResult]:
@@ -117,6 +124,7 @@ class _Kept:
     verifier: str = field(repr=False)
     client_id: str
     authority: str
+    partition: str
     created_at: int
 
     def check_state(self, brought: str) -> None:
@@ -135,6 +143,12 @@ class _Kept:
                 "auth_code_flow_mismatch",
                 f"expected a sign-in of {context.client.client_id!r} at {context.authority.url}, got one of "
                 f"{self.client_id!r} at {self.authority}; call the application that initiated it",
+            )
+        if self.partition != _mark_of(context.partition):
+            raise self._error(
+                "auth_code_flow_mismatch",
+                "expected a sign-in of this application's partition, got one of another partition; "
+                "call the application that initiated it",
             )
 
     def check_age(self, now: float) -> None:
@@ -170,6 +184,7 @@ def _kept(flow: object) -> _Kept:
             _text(fields, "code_verifier"),
             _text(fields, "client_id"),
             _text(fields, "authority"),
+            _text(fields, "partition") if fields["partition"] != "" else "",
             _created_at(fields),
         )
     except KeyError as missing:

@@ -33,7 +33,7 @@ class Context:
     `expiry_margin` is in seconds; None is the rule of `freshness`. `redirect_path` None is the provider's custom.
     `on_background_refresh` is told what came of refreshes that nobody waits for. `multi_cloud` says that users of all
     Entra clouds are the application's, whichever the authority is of. `managed_identity` is who the client is where it
-    is no registered one.
+    is no registered one. `partition` is what applications have in common that see each other's tokens.
     `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival. Raises TypeError
     and ValueError where one of them cannot be.
     """
@@ -47,6 +47,7 @@ class Context:
     on_background_refresh: Callable[[BackgroundRefresh], object] | None = None
     multi_cloud: bool = False
     managed_identity: ManagedIdentity | None = None
+    partition: str = ""
     metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
     _home_authorities: dict[str, Authority] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
     _clouds: dict[str, Context] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
@@ -89,7 +90,7 @@ class Context:
 
     def owner(self, home_account_id: str | None) -> Owner:
         """Return whose tokens a request is about: a user's, or the client's own (None)."""
-        return Owner(self.authority.cache_name, self.client.client_id, home_account_id)
+        return Owner(self.authority.cache_name, self.client.client_id, home_account_id, "", self.partition)
 
     def issues_for(self, environment: str) -> bool:
         """Tell whether accounts of this environment are the authority's."""
@@ -136,7 +137,8 @@ class Context:
 
     def plain_request(self, vault: Vault, realm: str, scopes: tuple[str, ...]) -> PlainRequest:
         """Return what the client's users look for in a realm who ask for these scopes, folded and sorted, alone."""
-        return vault.keys.plain_request(self.authority.cache_name, self.client.client_id, realm, scopes)
+        authority, client_id = self.authority.cache_name, self.client.client_id
+        return vault.keys.plain_request(authority, client_id, self.partition, realm, scopes)
 
     def session_slot(
         self, session: str, authority: Authority, extended_key: str, home_account_id: str | None = None

@@ -133,7 +133,7 @@ class Search:
         kept: Opened = {} if opened is None else opened
         seen: set[Hashable] = set()
         for prefix in self._prefixes(kind, query):
-            for key, sealed in self._entries.sealed_under(kind, prefix):
+            for key, sealed in self._entries.outside_partitions(kind, prefix):
                 entry = None if key in seen else self._opened(kind, key, sealed, kept)
                 seen.add(key)
                 if entry is not None and meets(entry) and _is_first(kind, entry, seen):
