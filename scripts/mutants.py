@@ -386,6 +386,24 @@ MUTANTS = {
         "if False:",
         "tests/flows/test_auth_code_flow.py",
     ),
+    "parameters are part of the partition": Mutant(
+        "src/warmtoken/core.py",
+        "self._context.partition = partition_of(partition, pairs)",
+        "self._context.partition = partition_of(partition, ())",
+        "tests/flows/test_parameters.py",
+    ),
+    "what tells parameters apart is written so that no two run into each other": Mutant(
+        "src/warmtoken/cache/lookup_keys.py",
+        'f"{len(text.encode())}:{text}" for text in texts',
+        'f"{text}:" for text in texts',
+        "tests/cache/test_lookup_keys.py",
+    ),
+    "what the library sends itself is no parameter": Mutant(
+        "src/warmtoken/protocol/parameters.py",
+        "instead = _INSTEAD.get(name.lower())",
+        "instead = _INSTEAD.get(name)",
+        "tests/protocol/test_parameters.py",
+    ),
     "who looks through all records is shown no partition": Mutant(
         "src/warmtoken/cache/entries.py",
         "if not is_in_partition(found[1])",

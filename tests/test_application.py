@@ -63,6 +63,8 @@ BAD_ARGUMENTS = [
     pytest.param({"multi_cloud": True}, ValueError, "multi_cloud", id="clouds of an issuer that has none"),
     pytest.param({"partition": None}, TypeError, "partition", id="no partition"),
     pytest.param({"partition": "\ud800"}, ValueError, "partition", id="partition that is no text"),
+    pytest.param({"parameters": "audience=a"}, TypeError, "parameters", id="parameters as a str"),
+    pytest.param({"parameters": {"scope": "a"}}, ValueError, "scope", id="parameter of the library's own"),
     pytest.param({"expiry_margin": "300"}, TypeError, "expiry_margin", id="margin as a str"),
     pytest.param({"expiry_margin": True}, TypeError, "expiry_margin", id="margin as a bool"),
     pytest.param({"expiry_margin": -1}, ValueError, "expiry_margin", id="negative margin"),

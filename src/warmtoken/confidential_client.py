@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from warmtoken import _engine
@@ -51,11 +51,12 @@ class ConfidentialClient(
         expiry_margin: float | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
         partition: str = "",
+        parameters: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
         super().__init__(
             client_id, credential, authority, cache, client_capabilities, expiry_margin, on_background_refresh
         )
-        self._keep_apart(partition)
+        self._keep_apart(partition, parameters)
         self._use(transport)
 
     def _acquire_token_for_client(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from warmtoken import _engine
+from warmtoken.cache.lookup_keys import partition_of
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import UiRequiredError
 from warmtoken.flows.cached import find_cached
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from warmtoken.credentials import ClientCredential
     from warmtoken.flows.effects import Flow
     from warmtoken.notices import BackgroundRefresh
+    from warmtoken.protocol.parameters import Parameters
 
 # Flows are imported where they begin: a process that finds its token in the cache needs none of them.
 
@@ -94,13 +96,23 @@ class ClientApplication(
             on_background_refresh=on_background_refresh,
         )
 
-    def _keep_apart(self, partition: str) -> None:
-        self._context.partition = check_partition(partition)
+    def _keep_apart(self, partition: str, parameters: Mapping[str, str | Sequence[str]] | None) -> None:
+        self._partition = check_partition(partition)
+        pairs: Parameters = ()
+        if parameters is not None:
+            from warmtoken.protocol.parameters import checked_parameters
+
+            pairs = checked_parameters(parameters)
+        self._context.parameters = pairs
+        self._context.partition = partition_of(partition, pairs)
 
     def __repr__(self) -> str:
         context = self._context
-        partition = f", partition={context.partition!r}" if context.partition else ""
-        return f"{type(self).__name__}({context.client.client_id!r}, authority={context.authority.url!r}{partition})"
+        partition = f", partition={self._partition!r}" if self._partition else ""
+        names = ", ".join(f"{name!r}: …" for name in dict(context.parameters))  # what they say is nobody's business
+        parameters = f", parameters={{{names}}}" if names else ""
+        client_id, authority = context.client.client_id, context.authority.url
+        return f"{type(self).__name__}({client_id!r}, authority={authority!r}{partition}{parameters})"
 
     def _view_of_users(self) -> _engine.View:
         if self._users is None or not self._users.is_live:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from warmtoken.cache.token_cache import TokenCache
@@ -36,7 +36,8 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     `multi_cloud` True, at a Microsoft Entra authority alone: each user signs in to the cloud of the user's account, and
     is served there (MSAL.NET's WithMultiCloudSupport); the client must be registered in each of these clouds.
     `partition` is the name of a part of the cache: applications see what those with the same name have brought, and
-    nothing of any other (docs/partitions.md).
+    nothing of any other (docs/partitions.md). `parameters` go along with each request to the provider, such as
+    {"audience": "https://api.example"} (docs/providers.md); they are part of the partition.
     Making one costs no request. Raises TypeError and ValueError for arguments that cannot be.
     """
 
@@ -53,11 +54,12 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
         multi_cloud: bool = False,
         partition: str = "",
+        parameters: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
         super().__init__(client_id, None, authority, cache, client_capabilities, expiry_margin, on_background_refresh)
         self._redirect_to(redirect_path)
         self._serve_clouds(multi_cloud)
-        self._keep_apart(partition)
+        self._keep_apart(partition, parameters)
         self._use(transport)
 
     def _redirect_to(self, path: str | None) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmtoken.cache.lookup_keys import FILE_ID_KEY, KEYRING_KEY, LookupKeys, Owner, Slot
+from warmtoken.cache.lookup_keys import FILE_ID_KEY, KEYRING_KEY, LookupKeys, Owner, Slot, partition_of
+from warmtoken.protocol.parameters import checked_parameters
 
 KEYS = LookupKeys(bytes(32))
 OWNER = Owner("authority", "client", "user")
@@ -97,6 +98,42 @@ def test_two_partitions_share_no_key_and_no_lock(partitions: set[str]) -> None:
 def test_a_partition_does_not_run_into_the_names_behind_it(one: list[str], other: list[str]) -> None:
     first, second = (Owner(*fields[:3], "", fields[3]) for fields in (one, other))
     assert (KEYS.partition(first) == KEYS.partition(second)) == (one == other)
+
+
+NAMED = st.text("1:ab", max_size=3)
+GIVEN = st.dictionaries(NAMED, st.lists(NAMED, min_size=1, max_size=2), max_size=3)
+
+
+def partition_given(name: str, parameters: dict[str, list[str]]) -> str:
+    pairs = sorted((parameter, value) for parameter, values in parameters.items() for value in values)
+    return partition_of(name, pairs)
+
+
+@given(NAMED, GIVEN, NAMED, GIVEN)
+def test_two_that_differ_in_partition_or_parameters_share_no_key(
+    name: str, parameters: dict[str, list[str]], other: str, others: dict[str, list[str]]
+) -> None:
+    first, second = (
+        [keys_of(owner) for owner in owners_in(partition_given(*asked))]
+        for asked in ((name, parameters), (other, others))
+    )
+    same = name == other and {key: sorted(parameters[key]) for key in parameters} == {
+        key: sorted(others[key]) for key in others
+    }
+    for one, another in zip(first, second, strict=True):
+        assert {one[key] == another[key] for key in one} == {same}
+
+
+@given(st.permutations([("resource", "b"), ("audience", "a"), ("dc", "x")]))
+def test_the_order_of_parameters_does_not_matter(pairs: list[tuple[str, str]]) -> None:
+    text = partition_of("contoso", checked_parameters(dict(pairs)))
+    assert text == "7:contoso8:audience1:a2:dc1:x8:resource1:b"
+
+
+def test_who_names_no_partition_and_has_no_parameters_is_in_none() -> None:
+    assert partition_of("", ()) == ""
+    assert partition_of("", (("a", "b"),)) == "0:1:a1:b"
+    assert partition_of("ä", ()) == "2:ä"
 
 
 def test_without_a_partition_the_keys_are_those_of_files_that_know_none() -> None:

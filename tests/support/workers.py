@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a process finds the provider and the cache, what time it is there (seconds ahead), and its partition."""
+    """Where a process finds the provider and the cache, what time it is there (seconds ahead), and what is its own."""
 
     issuer: str
     directory: Path
     ahead: float = 0.0
     partition: str = ""
+    parameters: dict[str, str] | None = None
 
     def application(self) -> PublicClientApplication:
-        return PublicClientApplication("cli", authority=self.issuer, cache=self._cache(), partition=self.partition)
+        return PublicClientApplication(
+            "cli", authority=self.issuer, cache=self._cache(), partition=self.partition, parameters=self.parameters
+        )
 
     def service(self) -> ConfidentialClientApplication:
         credential = ClientSecret("service-secret")

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,6 +123,7 @@ class World:
         redirect_path: str | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
         partition: str = "",
+        parameters: Mapping[str, str | Sequence[str]] | None = None,
         before: Hook | None = None,
         after: Hook | None = None,
     ) -> Client:
@@ -137,6 +138,7 @@ class World:
             redirect_path=redirect_path,
             on_background_refresh=on_background_refresh,
             partition=partition,
+            parameters=parameters,
         )
         return Client(application, self.run)
 
@@ -148,6 +150,7 @@ class World:
         cache: TokenCache | None = None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
         partition: str = "",
+        parameters: Mapping[str, str | Sequence[str]] | None = None,
         before: Hook | None = None,
     ) -> Client:
         module = warmtoken if self.mode == "sync" else warmtoken.aio
@@ -159,6 +162,7 @@ class World:
             transport=self.transport(before, None),
             on_background_refresh=on_background_refresh,
             partition=partition,
+            parameters=parameters,
         )
         return Client(application, self.run)
 

@@ -307,6 +307,26 @@ def test_access_tokens_as_jwt(app: App, idp: IdentityProvider, clock: MovableTim
     assert app.refresh(first["refresh_token"]).json()["access_token"] != first["access_token"]
 
 
+def test_the_log_has_what_no_standard_names(app: App, idp: IdentityProvider) -> None:
+    reply = app.sign_in(audience="not of the code's request")
+    app.refresh(reply["refresh_token"], audience="https://api.example", subject_token="secret", acr_values="gold")
+    assert [asked.parameters for asked in idp.token_requests] == [
+        {}, {"acr_values": "gold", "audience": "https://api.example"},
+    ]  # fmt: skip
+
+
+def test_access_tokens_are_for_the_audience_that_was_asked_for(app: App, idp: IdentityProvider) -> None:
+    """A refresh has the audience of its sign-in, whatever it asks for, as at Auth0."""
+    idp.access_token_format = "jwt"
+    reply = app.sign_in(audience="one")
+    for again in (reply, app.refresh(reply["refresh_token"], audience="two").json()):
+        assert verified_claims(app, again["access_token"])["aud"] == "one"
+    service = {"grant_type": "client_credentials", "client_id": "service", "client_secret": "service-secret"}
+    token = app.http.post("/token", data=service | {"resource": ["a:1", "a:2"]}).json()["access_token"]
+    assert verified_claims(app, token)["aud"] == "a:1 a:2"
+    assert idp.token_requests[-1].parameters == {"resource": "a:1 a:2"}  # RFC 8707, section 2: may be there twice
+
+
 def test_log_tells_all_but_secrets(app: App, idp: IdentityProvider, clock: MovableTime) -> None:
     reply = app.sign_in()
     claims = '{"access_token":{}}'

@@ -25,7 +25,7 @@ class Owner(NamedTuple):
 
     `authority` is the authority's name in the cache, the same for all aliases of a cloud. A `session` is what a client
     does on behalf of a user: by its key alone its tokens are found, whoever the user is. A `partition` is what
-    applications have in common that see each other's tokens; "" is the one of all who name none.
+    applications have in common that see each other's tokens (`partition_of`); "" is that of all who name none.
     """
 
     authority: str
@@ -43,6 +43,15 @@ class Owner(NamedTuple):
     def subject(self) -> str:
         """The user's id as it is compared, "" for a client's own: without case where Microsoft's services gave it."""
         return user_of(self.authority, self.home_account_id or "")
+
+
+def partition_of(name: str, parameters: Iterable[tuple[str, str]]) -> str:
+    """Return what applications with this partition and these parameters, sorted, have in common: no text for two.
+
+    Written as an extended key is: the length in UTF-8 bytes, a colon, the text.
+    """
+    texts = [name, *(text for pair in parameters for text in pair)]
+    return "".join(f"{len(text.encode())}:{text}" for text in texts) if texts != [""] else ""
 
 
 def user_of(authority: str, home_account_id: str) -> str:

@@ -147,7 +147,7 @@ class _Kept:
         if self.partition != _mark_of(context.partition):
             raise self._error(
                 "auth_code_flow_mismatch",
-                "expected a sign-in of this application's partition, got one of another partition; "
+                "expected a sign-in of this application's partition and parameters, got one of others; "
                 "call the application that initiated it",
             )
 

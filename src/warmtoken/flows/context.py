@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from warmtoken.protocol.client_authentication import Client
     from warmtoken.protocol.discovery import ProviderMetadata
     from warmtoken.protocol.managed_identity import ManagedIdentity
+    from warmtoken.protocol.parameters import Parameters
     from warmtoken.protocol.token_request import RequestContext
 
 HTTP_TIMEOUT = 30.0  # seconds, for all requests of one call
@@ -33,7 +34,8 @@ class Context:
     `expiry_margin` is in seconds; None is the rule of `freshness`. `redirect_path` None is the provider's custom.
     `on_background_refresh` is told what came of refreshes that nobody waits for. `multi_cloud` says that users of all
     Entra clouds are the application's, whichever the authority is of. `managed_identity` is who the client is where it
-    is no registered one. `partition` is what applications have in common that see each other's tokens.
+    is no registered one. `partition` is what applications have in common that see each other's tokens
+    (`lookup_keys.partition_of`), `parameters` what they send along with each request.
     `metadata` keeps discovered endpoints by authority, each with the monotonic time of its arrival. Raises TypeError
     and ValueError where one of them cannot be.
     """
@@ -47,7 +49,8 @@ class Context:
     on_background_refresh: Callable[[BackgroundRefresh], object] | None = None
     multi_cloud: bool = False
     managed_identity: ManagedIdentity | None = None
-    partition: str = ""
+    partition: str = field(default="", repr=False)
+    parameters: Parameters = field(default=(), repr=False)
     metadata: dict[str, tuple[float, ProviderMetadata]] = field(default_factory=lambda: {})  # noqa: PIE807 (typed)
     _home_authorities: dict[str, Authority] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
     _clouds: dict[str, Context] = field(default_factory=lambda: {}, repr=False)  # noqa: PIE807 (typed)
@@ -156,7 +159,7 @@ class Context:
         """Return what the protocol needs to build a request; `mailbox` is the user's, as far as is known."""
         from warmtoken.protocol.token_request import RequestContext
 
-        return RequestContext(authority, metadata, self.client, correlation_id, self.now(), mailbox)
+        return RequestContext(authority, metadata, self.client, correlation_id, self.now(), mailbox, self.parameters)
 
 
 def open_cache(context: Context) -> Flow[None]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from warmtoken.protocol.authority import Authority
     from warmtoken.protocol.discovery import ProviderMetadata
+    from warmtoken.protocol.parameters import Parameters
 
 SECRET_FIELDS = frozenset(
     {
@@ -40,6 +41,7 @@ JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 class RequestContext:
     """What all requests of one flow share; `now` is in Unix seconds, `mailbox` one of `entra_headers`.
 
+    `parameters` are the program's own, sent behind those of the protocol.
     Raises ValueError for a correlation id that cannot stand in a header.
     """
 
@@ -49,6 +51,7 @@ class RequestContext:
     correlation_id: str
     now: float
     mailbox: str = ""
+    parameters: Parameters = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not (self.correlation_id.isascii() and self.correlation_id.isprintable() and self.correlation_id.strip()):
@@ -91,7 +94,7 @@ def authorization_url(context: RequestContext, request: AuthorizationRequest) ->
             correlation_id=context.correlation_id,
         )
     endpoint = context.metadata.authorization_endpoint
-    query = urlencode(_authorization_parameters(context, request), quote_via=quote)
+    query = urlencode([*_authorization_parameters(context, request).items(), *context.parameters], quote_via=quote)
     return f"{endpoint}{_joint(endpoint)}{query}"
 
 
@@ -317,4 +320,5 @@ def _post(context: RequestContext, url: str, fields: Mapping[str, str]) -> HttpR
         **(entra_headers(context.mailbox) if context.authority.speaks_entra else {}),
         **proof_headers,
     }
-    return HttpRequest("POST", url, headers, urlencode({**proof_fields, **fields}).encode("ascii"))
+    body = urlencode([*proof_fields.items(), *fields.items(), *context.parameters])
+    return HttpRequest("POST", url, headers, body.encode("ascii"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from warmtoken.testing.exchange import OAuthError, PageError, Reply, Request, page_reply, redirect
+from warmtoken.testing.issuing import audience_of
 from warmtoken.testing.pages import form_post_page, sign_in_page
 from warmtoken.testing.state import AuthorizationCode, Client, SignIn
 
@@ -111,7 +112,8 @@ def _signed_in(
     core: Core, asked: AuthorizationRequest, username: str, auth_time: int, *, cookie: str | None = None
 ) -> Reply:
     core.recorder.event("sign_ins")
-    sign_in = SignIn(asked.client.client_id, username, asked.parameters.get("scope", ""), auth_time)
+    scope, audience = asked.parameters.get("scope", ""), audience_of(asked.parameters)
+    sign_in = SignIn(asked.client.client_id, username, scope, auth_time, audience=audience)
     expires_at = core.clock.time() + core.settings.code_lifetime
     code = AuthorizationCode(sign_in, asked.redirect_uri, asked.get("code_challenge"), asked.get("nonce"), expires_at)
     return _respond(core, asked, {"code": core.tokens.add_code(code)}, cookie=cookie)

@@ -37,7 +37,8 @@ class Counters:
 class TokenRequest:
     """One request to the token endpoint, without its secrets.
 
-    `time` is the provider's, in Unix seconds; `outcome` is "granted" or the error code of the answer.
+    `time` is the provider's, in Unix seconds; `outcome` is "granted" or the error code of the answer. `parameters` are
+    those that no standard of the grant names, such as `audience`.
     """
 
     time: float
@@ -46,6 +47,7 @@ class TokenRequest:
     scope: str
     claims: str | None
     outcome: str
+    parameters: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Recorder:

@@ -24,6 +24,7 @@ class DeviceRequest:
     denied: bool = False
     redeemed: bool = False
     sign_in: SignIn | None = None
+    audience: str = ""
 
 
 class DeviceRequests:
@@ -33,8 +34,10 @@ class DeviceRequests:
         self._lock = threading.Lock()
         self._requests: dict[str, DeviceRequest] = {}
 
-    def add(self, client_id: str, scope: str, *, expires_at: float, interval: int) -> tuple[str, DeviceRequest]:
-        request = DeviceRequest(client_id, scope, _new_user_code(), expires_at, interval)
+    def add(
+        self, client_id: str, scope: str, *, expires_at: float, interval: int, audience: str = ""
+    ) -> tuple[str, DeviceRequest]:
+        request = DeviceRequest(client_id, scope, _new_user_code(), expires_at, interval, audience=audience)
         device_code = secrets.token_urlsafe(32)
         with self._lock:
             self._requests[device_code] = request
@@ -48,7 +51,9 @@ class DeviceRequests:
                 request.denied = True
             else:
                 username, auth_time = sign_in_of
-                request.sign_in = SignIn(request.client_id, username, request.scope, auth_time)
+                request.sign_in = SignIn(
+                    request.client_id, username, request.scope, auth_time, audience=request.audience
+                )
 
     def poll(self, device_code: str, client_id: str, *, now: float) -> SignIn:
         """The sign-in, once the user has approved; raises OAuthError until then (RFC 8628, section 3.5)."""

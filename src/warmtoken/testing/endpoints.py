@@ -9,6 +9,7 @@ from warmtoken.testing.authorization import authorize
 from warmtoken.testing.core import Core
 from warmtoken.testing.exchange import OAuthError, PageError, Reply, Request, json_reply, page_reply
 from warmtoken.testing.grants import authenticated_client, grants, token
+from warmtoken.testing.issuing import audience_of
 from warmtoken.testing.pages import device_page, message_page
 
 Endpoint = Callable[[Core, Request], Reply]
@@ -53,8 +54,10 @@ def device_authorization(core: Core, request: Request) -> Reply:
     client = authenticated_client(core, request, form)
     lifetime, interval = core.settings.device_code_lifetime, core.settings.device_interval
     expires_at = core.clock.time() + lifetime
-    scope = form.get("scope", "")
-    code, asked = core.device_requests.add(client.client_id, scope, expires_at=expires_at, interval=interval)
+    scope, audience = form.get("scope", ""), audience_of(form)
+    code, asked = core.device_requests.add(
+        client.client_id, scope, expires_at=expires_at, interval=interval, audience=audience
+    )
     page = f"{core.issuer}/device"
     return json_reply(
         {

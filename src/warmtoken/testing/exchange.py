@@ -83,6 +83,8 @@ def redirect(location: str, *, headers: Mapping[str, str] | None = None) -> Repl
 
 def _parameters(text: str) -> dict[str, str]:
     pairs = parse_qsl(text)  # drops empty values, which count as omitted: RFC 6749, section 3.1
+    several = " ".join(value for name, value in pairs if name == "resource")  # RFC 8707, section 2: URIs have no blanks
+    pairs = [pair for pair in pairs if pair[0] != "resource"] + ([("resource", several)] if several else [])
     names = [name for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:

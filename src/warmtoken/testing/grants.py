@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 
 from warmtoken.testing.counters import TokenRequest
 from warmtoken.testing.exchange import OAuthError, Reply, Request, json_reply
-from warmtoken.testing.issuing import new_refresh_token, tokens_of, user_tokens
+from warmtoken.testing.issuing import audience_of, new_refresh_token, tokens_of, user_tokens
 from warmtoken.testing.on_behalf_of import JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT, on_behalf_of, token_exchange
 from warmtoken.testing.signing import base64url
 from warmtoken.testing.state import Client, ReplayError
@@ -26,6 +26,33 @@ if TYPE_CHECKING:
     _Grant: TypeAlias = Callable[[Core, Client, dict[str, str]], dict[str, Any]]
 
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+# The parameters of the grants; of others, those that hold secrets: the log has none.
+STANDARD = frozenset(
+    {
+        "actor_token",
+        "assertion",
+        "claims",
+        "client_assertion",
+        "client_assertion_type",
+        "client_id",
+        "client_info",
+        "client_secret",
+        "code",
+        "code_verifier",
+        "device_code",
+        "grant_type",
+        "password",
+        "redirect_uri",
+        "refresh_token",
+        "requested_token_type",
+        "requested_token_use",
+        "scope",
+        "subject_token",
+        "subject_token_type",
+        "user_federated_identity_credential",
+        "username",
+    }
+)
 CODE_VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}\Z")  # RFC 7636, section 4.1
 
 
@@ -95,7 +122,9 @@ def _required(form: dict[str, str], name: str) -> str:
 
 def _log(core: Core, form: dict[str, str], client_id: str, outcome: str) -> None:
     grant_type = form.get("grant_type", "")
-    entry = TokenRequest(core.clock.time(), grant_type, client_id, form.get("scope", ""), form.get("claims"), outcome)
+    scope, claims, others = form.get("scope", ""), form.get("claims"), form.keys() - STANDARD
+    more = {name: form[name] for name in sorted(others)}
+    entry = TokenRequest(core.clock.time(), grant_type, client_id, scope, claims, outcome, more)
     core.recorder.token_request(entry)
     if outcome == "granted":
         core.recorder.event("tokens_issued")
@@ -130,14 +159,14 @@ def _refresh_token(core: Core, client: Client, form: dict[str, str]) -> dict[str
     except ReplayError:
         core.recorder.event("replays_detected")
         raise
-    reply = tokens_of(core, client.client_id, scope or sign_in.scope, sign_in)
+    reply = tokens_of(core, client.client_id, scope or sign_in.scope, sign_in, audience=sign_in.audience)
     return reply | (new_refresh_token(core, sign_in) if rotate else {})
 
 
 def _client_credentials(core: Core, client: Client, form: dict[str, str]) -> dict[str, Any]:
     if client.secret is None:
         raise OAuthError("unauthorized_client", "a public client has no credentials: RFC 6749, section 4.4")
-    return tokens_of(core, client.client_id, form.get("scope", ""), None)
+    return tokens_of(core, client.client_id, form.get("scope", ""), None, audience=audience_of(form))
 
 
 def _device_code(core: Core, client: Client, form: dict[str, str]) -> dict[str, Any]:

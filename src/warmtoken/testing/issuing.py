@@ -9,24 +9,31 @@ from warmtoken.testing.exchange import OAuthError
 from warmtoken.testing.state import AccessToken, RefreshToken, SignIn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from warmtoken.testing.core import Core
+
+
+def audience_of(parameters: Mapping[str, str]) -> str:
+    """The APIs that a token is asked for: `audience`, as some providers call it, or `resource` (RFC 8707)."""
+    return parameters.get("audience") or parameters.get("resource", "")
 
 
 def user_tokens(core: Core, sign_in: SignIn, scope: str, *, nonce: str | None = None) -> dict[str, Any]:
     if sign_in.revoked:
         raise OAuthError("invalid_grant", "the sign-in was revoked")
-    reply = tokens_of(core, sign_in.client_id, scope, sign_in, nonce=nonce)
+    reply = tokens_of(core, sign_in.client_id, scope, sign_in, nonce=nonce, audience=sign_in.audience)
     offline = "offline_access" in scope.split() and not core.settings.omit_refresh_token
     return reply | (new_refresh_token(core, sign_in) if offline else {})
 
 
 def tokens_of(
-    core: Core, client_id: str, scope: str, sign_in: SignIn | None, *, nonce: str | None = None
+    core: Core, client_id: str, scope: str, sign_in: SignIn | None, *, nonce: str | None = None, audience: str = ""
 ) -> dict[str, Any]:
     settings = core.settings
     granted = scope if settings.granted_scope is None else settings.granted_scope
     reply: dict[str, Any] = {
-        "access_token": _new_access_token(core, client_id, granted, sign_in),
+        "access_token": _new_access_token(core, client_id, granted, sign_in, audience),
         "token_type": "Bearer",
         "expires_in": settings.access_token_lifetime,
     }
@@ -44,10 +51,11 @@ def new_refresh_token(core: Core, sign_in: SignIn) -> dict[str, str]:
     return {"refresh_token": core.tokens.add_refresh_token(RefreshToken(sign_in, expires_at))}
 
 
-def _new_access_token(core: Core, client_id: str, scope: str, sign_in: SignIn | None) -> str:
+def _new_access_token(core: Core, client_id: str, scope: str, sign_in: SignIn | None, audience: str) -> str:
     now, value = core.clock.time(), secrets.token_urlsafe(32)
     if core.settings.access_token_format == "jwt":
-        value = core.keys.encode(_access_token_claims(core, client_id, scope, sign_in, value), typ="at+jwt")
+        claims = _access_token_claims(core, client_id, scope, sign_in, value)
+        value = core.keys.encode(claims | ({"aud": audience} if audience else {}), typ="at+jwt")
     expires_at = now + core.settings.access_token_lifetime
     core.tokens.add_access_token(value, AccessToken(client_id, sign_in, scope, expires_at))
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from warmtoken.testing.exchange import OAuthError
-from warmtoken.testing.issuing import user_tokens
+from warmtoken.testing.issuing import audience_of, user_tokens
 from warmtoken.testing.state import Client, SignIn
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def _traded(core: Core, client: Client, form: dict[str, str], name: str, refusal
     sign_in = _caller(core, form[name], refusal)
     scope = form.get("scope", "")
     # A sign-in of its own: what the API gets is the API's, and is not revoked with the caller's client.
-    return user_tokens(core, SignIn(client.client_id, sign_in.username, scope, sign_in.auth_time), scope)
+    own = SignIn(client.client_id, sign_in.username, scope, sign_in.auth_time, audience=audience_of(form))
+    return user_tokens(core, own, scope)
 
 
 def _caller(core: Core, assertion: str, refusal: str) -> SignIn:

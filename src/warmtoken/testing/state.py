@@ -36,6 +36,7 @@ class SignIn:
     scope: str
     auth_time: int
     revoked: bool = False
+    audience: str = ""
 
 
 @dataclass(slots=True)
