@@ -41,8 +41,8 @@ JWT_BEARER_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 class RequestContext:
     """What all requests of one flow share; `now` is in Unix seconds, `mailbox` one of `entra_headers`.
 
-    `parameters` are the program's own, sent behind those of the protocol.
-    Raises ValueError for a correlation id that cannot stand in a header.
+    `parameters` are the program's own, sent behind those of the protocol. Raises ValueError for a correlation id that
+    cannot stand in a header.
     """
 
     authority: Authority
