@@ -147,8 +147,9 @@ def test_calls_of_the_async_driver_run_in_other_threads() -> None:
     assert asyncio.run(async_driver.drive(flow(), AsyncTransport())) != threading.get_ident()
 
 
-def test_a_cancelled_call_is_waited_for() -> None:
-    """A commit has ended when its flow goes on, cancelled or not."""
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_cancelled_call_is_waited_for(times: int) -> None:
+    """A commit has ended when its flow goes on, cancelled or not, however often."""
     events: list[str] = []
     release = threading.Event()
 
@@ -165,14 +166,41 @@ def test_a_cancelled_call_is_waited_for() -> None:
     async def cancel() -> None:
         task = asyncio.ensure_future(async_driver.drive(flow(), AsyncTransport()))
         await asyncio.sleep(0.02)
-        task.cancel()
-        await asyncio.sleep(0.02)
+        for _ in range(times):
+            task.cancel()
+            await asyncio.sleep(0.02)
         assert events == []
         release.set()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(cancel())
+    assert events == ["committed", "flow ended"]
+
+
+def test_an_event_loop_that_ends_waits_for_a_call() -> None:
+    """Its lock must not be let go of before the commit has ended: asyncio.run cancels all tasks."""
+    events: list[str] = []
+    began, release = threading.Event(), threading.Event()
+
+    def commit() -> None:
+        began.set()
+        release.wait(10)
+        events.append("committed")
+
+    def flow() -> Flow[None]:
+        try:
+            yield Call(commit)
+        finally:
+            events.append("flow ended")
+
+    async def leave() -> None:
+        loop = asyncio.get_running_loop()
+        asyncio.ensure_future(async_driver.drive(flow(), AsyncTransport()))  # noqa: RUF006
+        await asyncio.to_thread(began.wait, 10)
+        loop.call_later(0.05, release.set)
+
+    asyncio.run(leave())
     assert events == ["committed", "flow ended"]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from warmtoken.cache.flights import Flight
@@ -121,16 +123,28 @@ def _landed(task: asyncio.Task[Any]) -> None:
 
 async def _call(effect: Call) -> Any:
     # A commit must have ended before its flow goes on, also when the flow is cancelled: wait for the thread.
-    thread = asyncio.ensure_future(asyncio.to_thread(effect.function))
+    thread = _in_thread(effect.function)
     try:
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
         if effect.cancel is not None:
-            await asyncio.to_thread(effect.cancel)
-        await asyncio.wait([thread])
-        if not thread.cancelled():
-            thread.exception()
+            await _outlast(_in_thread(effect.cancel))
+        await _outlast(thread)
         raise
+
+
+def _in_thread(function: Callable[[], Any]) -> asyncio.Future[Any]:
+    # Not asyncio.to_thread, whose task an event loop that ends cancels with all others, though not the thread.
+    return asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, function)
+
+
+async def _outlast(thread: asyncio.Future[Any]) -> None:
+    # However often the flow is cancelled: a program that ends may do so, and then its event loop once more.
+    while not thread.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([thread])
+    if not thread.cancelled():
+        thread.exception()  # seen
 
 
 async def _join(flight: Flight, timeout: float) -> bool:
