@@ -13,6 +13,7 @@ from support.world import ALICE, BOB, SCOPES, Client, World
 
 from warmtoken import ClientError, TokenCache, UiRequiredError, _engine
 from warmtoken.cache.sealing import RecordType, read_header
+from warmtoken.errors import CacheFullError
 from warmtoken.protocol.user_assertion import assertion_hash
 from warmtoken.transport import HttpRequest
 
@@ -138,6 +139,21 @@ def test_the_end_of_a_session_is_not_undone_by_what_could_not_be_stored(
     world.cache.vault().save_unsaved()
     with pytest.raises(ClientError, match="obo_cache_key_not_in_cache_error"):
         api.acquire_token_in_long_running_on_behalf_of(session.session_key, API)
+
+
+def test_a_session_whose_beginning_could_not_be_stored_goes_on_when_it_can(
+    world: World, api: Client, assertion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = FullDisk(world, monkeypatch)
+    disk.full = True
+    session = api.initiate_long_running_on_behalf_of(assertion, API)
+    with pytest.raises(CacheFullError):
+        api.acquire_token_in_long_running_on_behalf_of(session.session_key, API)
+    disk.full = False
+    got = api.acquire_token_in_long_running_on_behalf_of(session.session_key, API)
+    assert got.account == session.result.account
+    assert renewed(world, api, session.session_key).account == session.result.account
+    assert world.idp.counters.replays_detected == 0
 
 
 def test_a_dead_session_needs_the_user_and_then_is_gone(world: World, api: Client, assertion: str) -> None:

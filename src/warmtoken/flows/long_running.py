@@ -110,6 +110,7 @@ def _renew(
     from warmtoken.flows.refresh import Renewal, renew
 
     context, session = search.context, search.slot.owner
+    yield Call(context.vault.save_unsaved)  # what began the session may be among it
     found = context.vault.find_refresh_token(session)
     if found is None:
         return None
