@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
 from warmtoken.cache.flights import Flight
+from warmtoken.flows import driver
 from warmtoken.flows.effects import MAX_BACKGROUND, Await, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
 from warmtoken.transport import AsyncTransport
 
@@ -91,6 +92,8 @@ def _close_abandoned() -> None:
             if abandoned is not None:
                 abandoned.flow.close()
 
+
+driver.before_waiting.append(_close_abandoned)  # threads wait for tasks, too
 
 # What a child inherits it must not close: the lock and the flight are the parent's. So it is kept, unused, for ever.
 _inherited: list[dict[asyncio.Task[Any], _Running]] = []

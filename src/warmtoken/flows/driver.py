@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 from warmtoken.errors import ClientError
@@ -15,6 +15,9 @@ from warmtoken.flows.effects import MAX_BACKGROUND, Await, Background, Call, Det
 from warmtoken.transport import Transport
 
 T = TypeVar("T")
+
+# What ends flights whose leaders are gone; the async driver, once there is one in this process, has such.
+before_waiting: list[Callable[[], object]] = []
 
 
 def drive(flow: Flow[T], transport: Transport) -> T:
@@ -44,6 +47,8 @@ def _perform(effect: Effect, transport: Transport) -> Any:
         case Await(awaitable):
             return _refuse(awaitable)
         case Join(flight, timeout):
+            for let_go in before_waiting:
+                let_go()
             return flight.done.wait(timeout)
         case Detach(flow):
             return _drive_to_end(flow, transport)
