@@ -50,6 +50,7 @@ class Entra:
         self.oid = ""
         self.scope = "User.Read openid profile"
         self.nonce: str | None = None
+        self.omit_id_token = False
 
     def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
         self.requests.append(request)
@@ -77,13 +78,14 @@ class Entra:
             "exp": now + 3600,
             "nonce": self.nonce,
         }
+        id_token = {} if self.omit_id_token else {"id_token": f"{segment({'alg': 'RS256'})}.{segment(claims)}.c2ln"}
         return {
             "token_type": "Bearer",
             "access_token": f"at-{len(self.requests)}-{tenant}",
             "refresh_token": f"rt-{len(self.requests)}",
             "expires_in": 3600,
             "scope": self.scope,
-            "id_token": f"{segment({'alg': 'RS256'})}.{segment(claims)}.c2ln",
+            **id_token,
             "client_info": segment({"uid": self.uid, "utid": HOME, "xms_tdbr": "EU"}),
             "spa_code": "spa-canary",
         }
@@ -239,6 +241,18 @@ def test_a_hit_in_each_tenant_brings_the_id_token_of_that_tenant(
             hit = app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=tenant_id)
             assert hit.metadata.cache_level == level
             assert (hit.id_token, hit.id_token_claims["tid"]) == (fetched.id_token, fetched.tenant_id)
+
+
+def test_a_reply_without_an_id_token_keeps_the_account_in_its_tenant(
+    app: PublicClientApplication, entra: Entra, signed_in: AuthenticationResult
+) -> None:
+    """The tenants have an id each for the user, which the id token says, and client_info does not."""
+    entra.omit_id_token = True
+    renewed = app.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True)
+    assert (renewed.account, renewed.unique_id) == (signed_in.account, "oid-1")
+    assert app.get_accounts() == [signed_in.account]
+    guest = app.acquire_token_silent(SCOPES, signed_in.account, tenant_id=GUEST)
+    assert (guest.tenant_id, guest.unique_id) == (GUEST, "")
 
 
 @pytest.mark.parametrize("tenant_id", ["common", "organizations", "Common"])

@@ -143,10 +143,13 @@ def _is_other_user(asked: Asked, known: Account, account: Account) -> bool:
 
 
 def _with_names_of(known: Account, account: Account) -> Account:
-    # The id token of a refresh may leave out claims that the sign-in's had (OpenID Connect Core, section 12.2).
+    # The id token of a refresh may leave out claims that the sign-in's had (OpenID Connect Core, section 12.2), or be
+    # left out itself. The local id is another in each tenant.
+    local_account_id = known.local_account_id if known.tenant_id.lower() == account.tenant_id.lower() else ""
     return replace(
         account,
         home_account_id=known.home_account_id,
+        local_account_id=account.local_account_id or local_account_id,
         username=account.username or known.username,
         name=account.name or known.name,
     )
