@@ -141,6 +141,32 @@ def test_a_newer_key_is_looked_for_where_the_old_one_came_from(tmp_path: Path, d
     assert all_there(cache.vault(), 3)
 
 
+def test_who_cannot_get_the_newer_key_misses_new_records_and_writes_them_later(
+    cache: TokenCache, directory: Path
+) -> None:
+    """What a program's callable raises is no matter of those who read, nor does it lose a refresh token."""
+    keys: list[bytes | Exception] = [KEY]
+
+    def ask() -> bytes:
+        if isinstance(keys[-1], Exception):
+            raise keys[-1]
+        return keys[-1]
+
+    other = TokenCache(directory, key=ask).vault()
+    fill(other, 1)
+    cache.rotate_key(OTHER_KEY)
+    cache.rotate_data_key()
+    keys.append(OSError("canary"))
+    assert find(other, user="0") is None
+    with pytest.raises(CacheRefusedError) as caught:
+        fill(other, 1)
+    assert caught.value.code == "key_unavailable"
+    assert "canary" not in str(caught.value)
+    keys.append(OTHER_KEY)
+    other.save_unsaved()
+    assert all_there(cache.vault(), 1)
+
+
 def test_a_key_file_that_is_away_is_not_made_anew(tmp_path: Path, directory: Path) -> None:
     file = tmp_path / "key"
     cache, other = TokenCache(directory, key=file), TokenCache(directory, key=file)

@@ -12,7 +12,7 @@ from warmtoken.cache.key_sources import UNENCRYPTED_KEY
 from warmtoken.cache.keyring import Keyring, retired_name, stored_keyring, unwrap_keyring
 from warmtoken.cache.sealing import MAGIC, Sealer, key_id
 from warmtoken.cache.shared_store import SharedStore
-from warmtoken.errors import CacheCorruptError, CacheError
+from warmtoken.errors import CacheCorruptError, CacheError, CacheRefusedError
 
 _PAUSE = 1.0  # seconds between two looks at a keyring that our root key does not open
 
@@ -90,7 +90,19 @@ class LiveSealer(Sealer):
         return found
 
     def _opening(self, sealed: bytes, root_key: bytes) -> bytes:
-        return root_key if sealed[4:12] == key_id(root_key) else self._find_root_key()
+        if sealed[4:12] == key_id(root_key):
+            return root_key
+        try:
+            return self._find_root_key()
+        except CacheError:
+            raise
+        except Exception as error:
+            # A program's own callable, in the middle of a read or a write: not at its request, as when it is opened.
+            raise CacheRefusedError(
+                "key_unavailable",
+                f"{self._store.path}: expected the new key of the cache, since another process has changed it, "
+                f"from where the old one came from, got {type(error).__name__}; see to it that it is there",
+            ) from error
 
     def find_missing_key(self) -> bool:
         """Take up the keyring anew for a record whose key is not here, and tell whether that could be done."""
