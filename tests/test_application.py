@@ -129,6 +129,7 @@ BAD_CALLS = [
     pytest.param({"min_validity": -0.1}, ValueError, "min_validity", id="negative validity"),
     pytest.param({"correlation_id": 7}, TypeError, "correlation_id", id="correlation id of another type"),
     pytest.param({"correlation_id": "a\r\nb"}, ValueError, "correlation_id", id="correlation id of two lines"),
+    pytest.param({"correlation_id": "a "}, ValueError, "correlation_id", id="correlation id that ends with a blank"),
     pytest.param({"correlation_id": "ä"}, ValueError, "correlation_id", id="correlation id that is not ASCII"),
 ]
 

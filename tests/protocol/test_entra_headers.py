@@ -26,7 +26,13 @@ def test_nobody_has_no_mailbox():
 
 
 @pytest.mark.parametrize(
-    ("hint", "expected"), [("ada@example.test", "upn:ada@example.test"), ("a\nb", ""), ("é@example.test", "")]
+    ("hint", "expected"),
+    [
+        ("ada@example.test", "upn:ada@example.test"),
+        ("ada@example.test ", "upn:ada@example.test"),
+        ("a\nb", ""),
+        ("é@example.test", ""),
+    ],
 )
 def test_the_mailbox_of_a_hint(hint, expected):
     assert mailbox_of_hint(hint) == expected

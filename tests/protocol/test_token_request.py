@@ -199,7 +199,7 @@ def test_no_device_endpoint():
     assert caught.value.code == "device_code_not_supported"
 
 
-@pytest.mark.parametrize("correlation_id", ["", " ", "a\r\nx: y", "é", "a\x00"])
+@pytest.mark.parametrize("correlation_id", ["", " ", " a", "a ", "a\r\nx: y", "é", "a\x00"])
 def test_a_correlation_id_cannot_add_headers(correlation_id):
     context = entra()
     with pytest.raises(ValueError, match="correlation id"):

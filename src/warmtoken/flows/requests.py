@@ -196,8 +196,8 @@ def check_text(name: str, value: object) -> None:
 def check_correlation_id(value: str | None) -> None:
     """Refuse what cannot stand in a header; before others wait for the same request."""
     check_text("correlation_id", value)
-    if value is not None and not (value.isascii() and value.isprintable()):
-        raise ValueError("expected correlation_id to be printable ASCII characters, such as a UUID")
+    if value is not None and not (value.isascii() and value.isprintable() and value == value.strip()):
+        raise ValueError("expected correlation_id to be printable ASCII without blanks at its ends, such as a UUID")
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -37,8 +37,9 @@ def mailbox_of_hint(login_hint: str | None) -> str:
 
 
 def _safe(value: str) -> str:
-    # It is a hint: rather none than one that could end the header.
-    return value if value.isascii() and value.isprintable() else ""
+    # It is a hint: rather none than one that could end the header. With blanks at its ends it could not be sent
+    # (RFC 9110, section 5.5).
+    return value.strip() if value.isascii() and value.isprintable() else ""
 
 
 @cache

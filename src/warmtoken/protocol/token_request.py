@@ -54,8 +54,10 @@ class RequestContext:
     parameters: Parameters = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if not (self.correlation_id.isascii() and self.correlation_id.isprintable() and self.correlation_id.strip()):
-            raise ValueError("expected a correlation id of printable ASCII characters, such as a UUID")
+        correlation_id = self.correlation_id
+        is_plain = correlation_id.isascii() and correlation_id.isprintable() and correlation_id != ""
+        if not is_plain or correlation_id != correlation_id.strip():  # RFC 9110, section 5.5
+            raise ValueError("expected a correlation id of printable ASCII without blanks at its ends, such as a UUID")
 
 
 @dataclass(frozen=True, slots=True)
