@@ -183,6 +183,21 @@ def test_echoed_secrets_are_redacted(error, name):
     assert "a [redacted] b [redacted] c [redacted] d" in shown
 
 
+@pytest.mark.parametrize(
+    "echoed",
+    [
+        pytest.param("M.R3!x*/y+z=~-_ \u00fc$$", id="plain"),
+        pytest.param("M.R3%21x%2A%2Fy%2Bz%3D~-_%20%C3%BC%24%24", id="all of it"),
+        pytest.param("M.R3!x*%2Fy%2Bz%3D~-_%20%C3%BC%24%24", id="JavaScript's encodeURIComponent"),
+        pytest.param("M.R3!x*%2fy%2bz%3d~-_+%c3%bc%24%24", id=".NET's HttpUtility.UrlEncode"),
+        pytest.param("M.R3!x*/y%2Bz%3D~-_%20%c3%BC$$", id="some of it"),
+    ],
+)
+def test_a_secret_is_redacted_however_it_is_encoded(echoed):
+    error = error_from(refusal(**grant(error_description=f"<{echoed}>")), secrets=["M.R3!x*/y+z=~-_ \u00fc$$"])
+    assert error.error_description == "<[redacted]>"
+
+
 def test_a_secret_across_the_bound_of_the_description_is_redacted():
     description = "x" * (MAX_DESCRIPTION - 3) + "SECRET"
     error = error_from(refusal(**grant(error_description=description)), secrets=["SECRET"])

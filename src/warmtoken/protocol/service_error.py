@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import quote, quote_plus
 
 from warmtoken.errors import ServiceError, ThrottledError, UiRequiredError, WarmTokenError
 from warmtoken.protocol.json_object import parse_object
@@ -42,6 +41,7 @@ _ADVICE = {
     "unauthorized_client": "allow this flow in the application's registration",
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986, section 2.3
 _Kind = TypeVar("_Kind", bound=ServiceError)
 
 
@@ -78,11 +78,23 @@ def error_from(
 def redact(text: str, secrets: Iterable[str]) -> str:
     """Return the text without control characters and with every secret, also percent-encoded, as "[redacted]"."""
     clean = _CONTROL.sub(" ", text)
-    forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""), quote_plus(secret))}
-    if not forms:
+    longest_first = sorted(filter(None, secrets), key=len, reverse=True)
+    if not longest_first:
         return clean
-    longest_first = sorted(forms, key=len, reverse=True)
-    return re.sub("|".join(map(re.escape, longest_first)), "[redacted]", clean)
+    return re.sub("|".join(map(_in_any_encoding, longest_first)), "[redacted]", clean)
+
+
+def _in_any_encoding(secret: str) -> str:
+    return "".join(map(_plain_or_encoded, secret))
+
+
+def _plain_or_encoded(character: str) -> str:
+    # Encoders differ in what they leave as it is (JavaScript's `!`), and in their digits (%2b of .NET's).
+    if character in _UNRESERVED:
+        return re.escape(character)
+    encoded = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+    blank = r"|\+" if character == " " else ""
+    return f"(?:{re.escape(character)}|(?i:{encoded}){blank})"
 
 
 def _needs_user(refusal: _Refusal) -> bool:
