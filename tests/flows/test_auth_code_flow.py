@@ -303,6 +303,13 @@ def test_parameters_are_taken_in_any_form_that_shows_each_once(
     assert web.acquire_token_by_auth_code_flow(flow, brought).account.username == ALICE
 
 
+def test_a_parameter_without_a_value_is_none(web: Client, site: Landing) -> None:
+    """Whichever parser the web site has: RFC 6749, section 3.1."""
+    flow = begin(web, site)
+    brought = {**site.visit(flow["auth_uri"]), "error": "", "error_description": ""}
+    assert web.acquire_token_by_auth_code_flow(flow, brought).account.username == ALICE
+
+
 def altered(brought: dict[str, str], **changes: object) -> dict[str, object]:
     return {name: value for name, value in {**brought, **changes}.items() if value is not None}
 
@@ -372,7 +379,9 @@ def test_a_session_without_a_sign_in_takes_no_redirect(world: World, web: Client
     [
         pytest.param({"iss": "https://attacker.example"}, "issuer_mismatch", id="another issuer"),
         pytest.param({"iss": None}, "issuer_mismatch", id="no issuer, though the provider says it names it"),
+        pytest.param({"iss": ""}, "issuer_mismatch", id="an issuer without a value"),
         pytest.param({"code": None}, "code_missing", id="neither code nor error"),
+        pytest.param({"code": ""}, "code_missing", id="a code without a value"),
     ],
 )
 def test_an_answer_that_is_not_right_is_dropped_before_anything_is_sent(

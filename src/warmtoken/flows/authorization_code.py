@@ -86,6 +86,8 @@ def finish_sign_in(
     context: Context, sign_in: SignIn, redirect_uri: str, parameters: dict[str, str]
 ) -> Flow[AuthenticationResult]:
     """Return the token for the code that a redirect brought, once its state has been found to be the sign-in's."""
+    # A parameter without a value is none (RFC 6749, section 3.1); some parsers leave it out, others do not.
+    parameters = {name: value for name, value in parameters.items() if value}
     _check_issuer(sign_in.metadata, parameters, sign_in.correlation_id)
     code = _code(parameters, sign_in)
     there = _cloud_of_user(context, parameters, sign_in.correlation_id)
