@@ -173,6 +173,19 @@ def test_applications_of_one_host_do_not_see_each_others_tokens(
     assert len(place.endpoint.granted) == 1
 
 
+def test_processes_whose_environments_name_another_identity_do_not_share_tokens(
+    enter: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = enter("machine_learning")
+    first = place.app().acquire_token_for_managed_identity(VAULT)
+    monkeypatch.setenv("DEFAULT_IDENTITY_CLIENT_ID", GUID)
+    other = place.app()
+    tokens = [other.acquire_token_for_managed_identity(VAULT).access_token for _ in range(2)]
+    assert first.access_token not in tokens
+    assert [asked["clientid"] for asked in place.asked][1:] == [GUID]
+    assert tokens == place.endpoint.granted[1:] * 2
+
+
 def test_an_application_has_no_users(place: Place) -> None:
     app = place.app().application
     for name in ("acquire_token_silent", "get_accounts", "acquire_token_for_client", "acquire_token_interactive"):

@@ -47,15 +47,15 @@ class Surroundings:
 
     @property
     def fingerprint(self) -> str:
-        """A text that is another for each secret, without saying it; "" where there is none.
+        """A text that is another for each secret, without saying it, and each `client_id`; "" where there is no secret.
 
-        The secret alone says which application of a host the system-assigned identity belongs to.
+        They alone say whose the system-assigned identity is: of which application of a host, or which one it is.
         """
         if not self.secret:
             return ""
         from hashlib import sha256
 
-        return sha256(f"{self.url}\0{self.secret}".encode()).hexdigest()
+        return sha256(f"{self.url}\0{self.secret}\0{self.client_id}".encode()).hexdigest()
 
 
 class ManagedIdentity(NamedTuple):
