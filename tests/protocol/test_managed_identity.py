@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +250,8 @@ def parsed(now: float = NOW, **fields: Any) -> Any:
         ({"expires_on": "2023-11-15T01:13:20+02:00"}, 3600),
         ({"expires_on": "2023-11-14T23:13:20"}, 3600),
         ({"expires_on": "11/14/2023 11:13:20 PM +00:00"}, 3600),
+        ({"expires_on": "11/15/2023 12:13:20 am +01:00"}, 3600),
+        ({"expires_on": "11/14/2023 12:13:20 PM -11:00"}, 3600),
         ({"expires_on": "11/14/2023 23:13:20 +00:00"}, 3600),
         ({"expires_on": "11/15/2023 0:3:0 AM +00:00"}, None),
         ({"expires_in": 10**9}, 90 * 86_400),
@@ -259,6 +265,31 @@ def test_lifetimes_are_seconds_or_times_as_numbers_or_text(fields: dict[str, Any
         return
     reply = parsed(**fields)
     assert (reply.expires_in, reply.token_type) == (seconds, "Bearer")
+
+
+def test_twelve_hours_are_read_in_a_program_of_another_language(tmp_path: Path) -> None:
+    """In German there are no words for AM and PM."""
+    localedef = shutil.which("localedef")
+    if localedef is None:
+        pytest.skip("needs localedef, which makes a locale")
+    made = tmp_path / "de_DE.UTF-8"
+    subprocess.run([localedef, "-i", "de_DE", "-f", "UTF-8", str(made)], check=False, capture_output=True)
+    if not made.exists():
+        pytest.skip("needs the sources of locales")
+    script = """
+import locale
+from warmtoken.protocol.managed_identity_reply import parse_managed_identity_reply
+from warmtoken.transport import HttpResponse
+locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
+body = b'{"access_token": "t", "expires_on": "11/14/2023 11:13:20 PM +00:00"}'
+reply = parse_managed_identity_reply(
+    "machine_learning", HttpResponse(200, {}, body), correlation_id="", secrets=(), now=1_700_000_000.0
+)
+print(reply.expires_in)
+"""
+    environ = os.environ | {"LOCPATH": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True)
+    assert ran.stdout == "3600\n"
 
 
 @pytest.mark.parametrize(

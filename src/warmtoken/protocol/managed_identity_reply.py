@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from warmtoken.errors import ProtocolError, ServiceError, ThrottledError, TransportError
@@ -110,10 +110,19 @@ def _time(value: object) -> float | None:
     return None
 
 
+def _of_twelve_hours(value: str) -> datetime:
+    # Not %p: its words are those of the program's locale, and in many languages there are none.
+    match = re.fullmatch(r"(.+) (AM|PM) (.+)", value, re.IGNORECASE)
+    if match is None:
+        raise ValueError("expected AM or PM")
+    before_noon = datetime.strptime(f"{match[1]} {match[3]}", "%m/%d/%Y %I:%M:%S %z")
+    return before_noon + timedelta(hours=12 if match[2].upper() == "PM" else 0)
+
+
 # As MSAL.NET reads them: ISO 8601, and what the endpoints of 2017-09-01 write, with twelve hours or with 24.
 _DATES: tuple[Callable[[str], datetime], ...] = (
     datetime.fromisoformat,
-    lambda value: datetime.strptime(value, "%m/%d/%Y %I:%M:%S %p %z"),
+    _of_twelve_hours,
     lambda value: datetime.strptime(value, "%m/%d/%Y %H:%M:%S %z"),
 )
 
