@@ -254,6 +254,24 @@ MUTANTS = {
         '"server.address": url.netloc + url.path,',
         "tests/test_opentelemetry.py",
     ),
+    "nor do processes whose environments name different identities": Mutant(
+        "src/warmtoken/protocol/managed_identity.py",
+        "{self.secret}\\0{self.client_id}",
+        "{self.secret}",
+        "tests/flows/test_managed_identity.py",
+    ),
+    "a lock is let go of when the commit under it has ended, however often the task is cancelled": Mutant(
+        "src/warmtoken/flows/async_driver.py",
+        "        with contextlib.suppress(asyncio.CancelledError):\n            await asyncio.wait([thread])",
+        "        await asyncio.wait([thread])",
+        "tests/flows/test_driver.py",
+    ),
+    "an event loop that ends does not cancel what waits for a commit": Mutant(
+        "src/warmtoken/flows/async_driver.py",
+        "asyncio.get_running_loop().run_in_executor(None, contextvars.copy_context().run, function)",
+        "asyncio.ensure_future(asyncio.to_thread(function))",
+        "tests/flows/test_driver.py",
+    ),
     "Service Fabric is believed by its thumbprint": Mutant(
         "src/warmtoken/pinned_tls.py",
         "if not hmac.compare_digest(came, context.thumbprint):",
