@@ -70,6 +70,7 @@ BAD_ARGUMENTS = [
     pytest.param({"expiry_margin": -1}, ValueError, "expiry_margin", id="negative margin"),
     pytest.param({"expiry_margin": float("nan")}, ValueError, "expiry_margin", id="margin that is no number"),
     pytest.param({"expiry_margin": float("inf")}, ValueError, "expiry_margin", id="endless margin"),
+    pytest.param({"expiry_margin": 1e16}, ValueError, "expiry_margin", id="margin of millions of years"),
 ]
 
 
@@ -127,6 +128,8 @@ BAD_CALLS = [
     pytest.param({"min_validity": "60"}, TypeError, "min_validity", id="validity as a str"),
     pytest.param({"min_validity": False}, TypeError, "min_validity", id="validity as a bool"),
     pytest.param({"min_validity": -0.1}, ValueError, "min_validity", id="negative validity"),
+    pytest.param({"min_validity": 10**400}, ValueError, "min_validity", id="validity that no float holds"),
+    pytest.param({"min_validity": 10**9 + 1}, ValueError, "min_validity", id="validity of more than thirty years"),
     pytest.param({"correlation_id": 7}, TypeError, "correlation_id", id="correlation id of another type"),
     pytest.param({"correlation_id": "a\r\nb"}, ValueError, "correlation_id", id="correlation id of two lines"),
     pytest.param({"correlation_id": "a "}, ValueError, "correlation_id", id="correlation id that ends with a blank"),

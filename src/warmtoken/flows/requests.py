@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from math import isfinite
 
 from warmtoken.cache.extended_key import CLIENT_CLAIMS, extended_key
 from warmtoken.flows.context import Remember
@@ -14,6 +13,8 @@ from warmtoken.notices import DeviceCode
 from warmtoken.protocol.authority import split_url
 from warmtoken.protocol.claims import canonical_claims
 from warmtoken.protocol.scopes import check_scopes
+
+LONGEST_WAIT = 1_000_000_000  # seconds, thirty years: what is much longer overflows where times are counted
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -201,10 +202,10 @@ def check_correlation_id(value: str | None) -> None:
 
 
 def check_seconds(name: str, value: object) -> None:
-    """Refuse what is neither None nor a finite number of seconds that is not negative."""
+    """Refuse what is neither None nor a number of seconds from 0 to LONGEST_WAIT."""
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"expected {name} to be a number of seconds or None, got {type(value).__name__}")
-    if not isfinite(value) or value < 0:
-        raise ValueError(f"expected {name} to be a number of seconds that is not negative, got {value}")
+    if not 0 <= value <= LONGEST_WAIT:
+        raise ValueError(f"expected {name} to be a number of seconds from 0 to {LONGEST_WAIT:,}, got {value}")
