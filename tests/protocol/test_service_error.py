@@ -41,6 +41,12 @@ def grant(suberror=None, **more):
         pytest.param(grant("device_authentication_failed"), "invalid_grant", "none", id="device_authentication_failed"),
         pytest.param(grant("whatever_comes_next"), "invalid_grant", "none", id="unknown suberror"),
         pytest.param(
+            {"error": "interaction_required", "suberror": "client_mismatch"},
+            "interaction_required",
+            "none",
+            id="interaction_required, whatever the suberror",
+        ),
+        pytest.param(
             {"error": "invalid_request", "error_description": "AADSTS50196: loop"},
             "invalid_request",
             "none",

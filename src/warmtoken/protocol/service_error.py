@@ -20,7 +20,8 @@ MAX_WORD = 100
 MAX_ERROR_CODES = 32
 
 INTERACTION_ERRORS = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
-# These two refuse this client or device, whoever signs in: a family refresh token, an app protection policy.
+# Of an invalid_grant, these two refuse this client or device, whoever signs in: a family refresh token, an app
+# protection policy.
 INTERACTION_IS_NO_HELP = frozenset({"client_mismatch", "protection_policy_required"})
 CLASSIFICATIONS = frozenset(
     {"basic_action", "additional_action", "message_only", "consent_required", "user_password_expired"}
@@ -100,7 +101,9 @@ def _plain_or_encoded(character: str) -> str:
 def _needs_user(refusal: _Refusal) -> bool:
     if (refusal.error_description or "").startswith(LOOP_DETECTED):
         return True
-    return refusal.error in INTERACTION_ERRORS and refusal.suberror not in INTERACTION_IS_NO_HELP
+    if refusal.error == "invalid_grant":
+        return refusal.suberror not in INTERACTION_IS_NO_HELP
+    return refusal.error in INTERACTION_ERRORS
 
 
 def _ui_required(refusal: _Refusal) -> UiRequiredError:
