@@ -18,6 +18,7 @@ from warmtoken.core import (
     TokenT,
     TransportT,
     keep_in,
+    unchanging,
 )
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class ConfidentialClient(
         from warmtoken.flows.client_credentials import acquire_for_client
         from warmtoken.flows.requests import TokenRequest
 
+        scopes = unchanging(scopes)
         keep = keep_in(self._view_of_own, scopes, tenant_id, client_claims)
         request = TokenRequest(
             scopes,
@@ -126,6 +128,7 @@ class ConfidentialClient(
         """
         from warmtoken.protocol.user_assertion import assertion_hash
 
+        scopes = unchanging(scopes)
         keep = self._keep_in_session(assertion_hash(user_assertion), scopes, tenant_id, client_claims)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
         if is_plain and refresh_if_sha256 is None and (kept := self._kept(keep)) is not None:
@@ -192,6 +195,7 @@ class ConfidentialClient(
         the session has no tokens, else what `acquire_token_silent` raises. Follows MSAL.NET's
         AcquireTokenInLongRunningProcess.
         """
+        scopes = unchanging(scopes)
         keep = self._keep_in_session(session_key, scopes, tenant_id, None)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
         if is_plain and (kept := self._kept(keep)) is not None:

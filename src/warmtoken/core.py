@@ -179,6 +179,7 @@ class ClientApplication(
         client_claims: str | None,
         refresh_if_sha256: str | None,
     ) -> TokenT:
+        scopes = unchanging(scopes)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
         is_plain = is_plain and client_claims is None and refresh_if_sha256 is None and login_hint is None
         if is_plain and account is not None and is_rememberable(scopes, tenant_id):
@@ -293,6 +294,12 @@ def check_partition(partition: object) -> str:
     except UnicodeEncodeError:
         raise ValueError("expected partition to be text that UTF-8 can encode, got a lone surrogate") from None
     return partition
+
+
+def unchanging(scopes: Iterable[str]) -> Iterable[str]:
+    """Return scopes that stay as they are while the call runs, whatever becomes of the caller's list."""
+    # Else what was looked up for the scopes of before would be kept in memory for those of after.
+    return tuple(scopes) if isinstance(scopes, list) else scopes
 
 
 def keep_in(

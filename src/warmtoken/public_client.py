@@ -17,6 +17,7 @@ from warmtoken.core import (
     TokenT,
     TransportT,
     keep_in,
+    unchanging,
 )
 from warmtoken.models import Account
 
@@ -151,6 +152,7 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
         from warmtoken.flows.recommended import acquire
         from warmtoken.flows.requests import DeviceCodeRequest, InteractiveRequest, TokenRequest
 
+        scopes = unchanging(scopes)
         request = TokenRequest(scopes, account, remember=keep_in(self._view_of_users, scopes, None, None))
         ask: InteractiveRequest | DeviceCodeRequest
         if fallback == "device_code" and on_user_code is not None:

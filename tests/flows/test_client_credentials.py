@@ -38,6 +38,18 @@ def test_an_expired_token_is_replaced(world: World) -> None:
     assert second.metadata.cache_refresh_reason == "expired"
 
 
+def test_a_list_that_is_changed_during_the_call_keeps_nothing_for_what_it_says_then(world: World) -> None:
+    asked = list(SCOPE)
+    service = world.confidential(before=lambda _: asked.__setitem__(0, "other/.default"))
+    service.acquire_token_for_client(asked)
+    asked[0] = SCOPE[0]
+    world.clock.advance(3600 - 10)
+    world.idp.fail_next("token", status=503, times=2)
+    kept = service.acquire_token_for_client(asked)  # the provider fails: not expired yet
+    assert asked == ["other/.default"]
+    assert service.acquire_token_for_client(asked).access_token != kept.access_token
+
+
 def test_force_refresh_claims_and_min_validity(world: World) -> None:
     service = world.confidential()
     first = service.acquire_token_for_client(SCOPE)

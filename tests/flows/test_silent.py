@@ -214,6 +214,19 @@ def test_a_list_that_is_changed_afterwards_asks_for_what_it_says_then(world: Wor
     assert "orders.write" in app.acquire_token_silent(asked, account).scopes
 
 
+def test_a_list_that_is_changed_during_the_call_keeps_nothing_for_what_it_says_then(world: World) -> None:
+    asked = ["orders.read"]
+    app = world.public(before=lambda _: asked.__setitem__(0, "orders.write"))
+    account = world.sign_in(app, scopes=asked).account
+    asked[0] = "orders.read"
+    world.idp.allow_wider_scope = True
+    world.clock.advance(3600 - 10)
+    world.idp.fail_next("token", status=503, times=2)
+    assert "orders.write" not in app.acquire_token_silent(asked, account).scopes  # the provider fails: not expired yet
+    assert asked == ["orders.write"]
+    assert "orders.write" in app.acquire_token_silent(asked, account).scopes
+
+
 def test_a_wide_token_serves_where_the_exact_one_is_about_to_expire(world: World, app: Client) -> None:
     wide = world.sign_in(app)
     world.idp.access_token_lifetime = 600
