@@ -35,9 +35,10 @@ def open_store(path, size_t map_size, size_t max_map_size=MAX_MAP_SIZE):
 
 
 def _identity(path):
+    # None where there is nothing, or nothing to be found out: whoever opens the file says why.
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_dev, found.st_ino
 
@@ -75,6 +76,7 @@ cdef class Store:
     cdef object write_lock
     cdef public object gate
     cdef public object keeper
+    cdef object data_file, lock_file  # which they are: (st_dev, st_ino)
     cdef object __weakref__
 
     def __cinit__(self, path, size_t map_size, size_t max_map_size):
@@ -162,7 +164,16 @@ cdef class Store:
         self.env = env
         # LMDB opens the data file without O_CLOEXEC: a program started from here must not get it.
         _check(mdb_env_get_fd(self.env, &fd), "asking for the descriptor")
+        self._note_data_file(fd)
         fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC)
+        return 0
+
+    cdef int _note_data_file(self, int fd) except -1:
+        # Another one than before: what was read from that one, its keys too, says nothing of this one.
+        opened = os.fstat(fd)
+        before, self.data_file = self.data_file, (opened.st_dev, opened.st_ino)
+        if before is not None and before != self.data_file:
+            self.epoch += 1
         return 0
 
     cdef int _reserve_lock_file(self) except -1:
@@ -173,6 +184,8 @@ cdef class Store:
             fd = os.open(self.path + "-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise _error(error.errno, f"opening {self.path}-lock") from error
+        opened = os.fstat(fd)
+        self.lock_file = opened.st_dev, opened.st_ino
         rc = errno if wt_extend(fd, 0, LOCK_FILE_SIZE) != 0 else 0
         os.close(fd)
         return _check(rc, f"opening {self.path}-lock") if rc == ENOSPC or rc == EDQUOT else 0
@@ -293,12 +306,14 @@ cdef class Store:
 
     @property
     def is_current(self):
-        """Whether the file at the path is still the one that is open, not deleted or replaced by another."""
-        cdef int fd
+        """Whether the files at the path are still those that are open, not deleted or replaced by others."""
         self._stay_open()
-        _check(mdb_env_get_fd(self.env, &fd), "asking for the descriptor")
-        opened = os.fstat(fd)
-        return _identity(self.path) == (opened.st_dev, opened.st_ino)
+        return _identity(self.path) == self.data_file and _identity(self.path + "-lock") == self.lock_file
+
+    @property
+    def has_lost_its_lock_file(self):
+        """Whether LMDB's lock file alone is another by now: who opens that knows nothing of our transactions."""
+        return _identity(self.path + "-lock") != self.lock_file and _identity(self.path) == self.data_file
 
     def reopen(self):
         """Let go of the open file and open the one that is at the path now; `epoch` counts how often that was.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from isolated.support import KEY, environment, find, new_tokens
+from isolated.support import KEY, environment, error_of, find, new_tokens, secret_of
 
+from warmtoken import _engine
+from warmtoken.cache.paths import GATE_FILE, LOCK_FILE, STAMP_FILE
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import CacheRefusedError, ClientError
 from warmtoken.testing import Clock
@@ -32,13 +35,21 @@ def secret(cache: TokenCache) -> str | None:
 
 
 def in_another_process(directory: Path, secret: str) -> None:
-    script = f"""
-from isolated.support import *
-open_vault({str(directory)!r}).save(new_tokens({secret!r}))
-"""
+    run_in_another_process(f"open_vault({str(directory)!r}).save(new_tokens({secret!r}))")
+
+
+def refusal_in_another_process(directory: Path) -> str:
+    """Open the cache there, and return the code of the error that this raises."""
+    return run_in_another_process(f"print(error_of(lambda: open_vault({str(directory)!r})).code)").strip()
+
+
+def run_in_another_process(script: str) -> str:
     paths = environment()
     paths["PYTHONPATH"] += f":{Path(__file__).parent.parent}"
-    subprocess.run([sys.executable, "-c", script], env=paths, check=True, timeout=30)
+    script = f"from isolated.support import *\n{script}"
+    return subprocess.run(
+        [sys.executable, "-c", script], env=paths, check=True, timeout=30, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 @pytest.mark.parametrize("what", ["directory", "data file"])
@@ -53,6 +64,48 @@ def test_after_a_deletion_the_new_file_is_used(directory: Path, cache: TokenCach
     assert secret(cache) == "new"
     cache.vault().save(new_tokens("newer"))
     assert secret(TokenCache(directory, key=KEY)) == "newer"
+
+
+@pytest.mark.parametrize("name", [LOCK_FILE, GATE_FILE, STAMP_FILE])
+def test_after_one_of_the_other_files_is_deleted_all_go_on_with_the_new_one(
+    directory: Path, cache: TokenCache, clock: Clock, name: str
+) -> None:
+    cache.vault().save(new_tokens("old"))
+    (directory / name).unlink()
+    in_another_process(directory, "new")
+    clock.advance(1.1)
+    assert secret(cache) == "new"
+    locks = cache.vault().shared.locks
+    with locks.gate():
+        assert refusal_in_another_process(directory) == "write_gate_timeout"
+    with (directory / STAMP_FILE).open() as stamp, pytest.raises(BlockingIOError):
+        fcntl.flock(stamp, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    cache.vault().save(new_tokens("newer"))
+    in_another_process(directory, "newest")
+    assert secret(cache) == "newest"
+
+
+def test_a_writer_whose_lock_file_was_deleted_writes_over_nothing(directory: Path, cache: TokenCache) -> None:
+    """LMDB takes the number of its next transaction from that file: from a new one the others have taken it, too."""
+    vault = cache.vault()
+    vault.save(new_tokens("old"))
+    (directory / LOCK_FILE).unlink()
+    in_another_process(directory, "theirs")
+    vault.shared.commit([(_engine.PUT, _engine.NOTE, bytes(32), b"ours")])  # before anybody looks at the files again
+    reader = TokenCache(directory, key=KEY).vault()
+    assert (secret_of(reader), _engine.read(reader.shared.store, _engine.NOTE, bytes(32))[1]) == ("theirs", b"ours")
+
+
+@pytest.mark.parametrize("what", ["a file", "a loop of links"])
+def test_what_takes_the_place_of_the_directory_is_refused(
+    directory: Path, cache: TokenCache, clock: Clock, what: str
+) -> None:
+    cache.vault().save(new_tokens("old"))
+    shutil.rmtree(directory)
+    directory.touch() if what == "a file" else directory.symlink_to(directory)
+    clock.advance(1.1)
+    assert error_of(cache.vault).code == "path_refused"
+    assert error_of(cache.vault).code == "path_refused"
 
 
 def test_results_in_memory_end_with_their_file(directory: Path, cache: TokenCache, clock: Clock) -> None:

@@ -53,7 +53,7 @@ class _Descriptors:
 def _identity(path: Path) -> _Identity | None:
     try:
         found = os.lstat(path)
-    except FileNotFoundError:
+    except OSError:  # whoever opens it says why
         return None
     return found.st_dev, found.st_ino
 
@@ -77,6 +77,11 @@ class ByteLocks:
     def __del__(self) -> None:
         if hasattr(self, "_fd"):
             _descriptors.dropped.append(self._identity)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file at the path is still the one that is locked, not deleted or replaced by another."""
+        return _identity(self._path) == self._identity
 
     def try_lock(self, offset: int) -> bool:
         """Lock the byte at `offset` if no other process has it, and tell whether it is ours now."""

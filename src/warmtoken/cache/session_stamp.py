@@ -46,6 +46,7 @@ class SessionStamp:
     # it lives. That is as it should be, since it may open the cache at any moment. A program it starts does not get it.
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._fd = -1
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -59,6 +60,14 @@ class SessionStamp:
 
     def __del__(self) -> None:
         self._close()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the file at the path is still the one that is locked, not deleted or replaced by another."""
+        try:
+            return os.path.samestat(os.lstat(self._path), os.fstat(self._fd))
+        except OSError:
+            return False
 
     def _close(self) -> None:
         if self._fd >= 0:

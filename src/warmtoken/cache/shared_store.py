@@ -55,8 +55,7 @@ class SharedStore:
             paths.check_content(data)
             stamp = SessionStamp(directory / paths.STAMP_FILE)
             self.store = _engine.open_store(str(data), map_size)
-        self.store.keeper = stamp
-        self.store.gate = self.locks.gate
+        self._hold(stamp)
         if is_new:
             paths.sync_directory(directory)
 
@@ -68,15 +67,23 @@ class SharedStore:
         self._writers = GroupCommit()
 
     def check(self) -> None:
-        """Look at the files again: go on with the data file that is there now, and refuse what is none of ours."""
+        """Look at the files again: go on with those that are there now, and refuse what is none of ours."""
         self.locks = ByteLocks(self.directory / paths.GATE_FILE)
         with self.locks.gate():
             paths.check_content(self.directory / paths.DATA_FILE)
             stamp = SessionStamp(self.directory / paths.STAMP_FILE)
             if not self.store.is_current:
                 self.store.reopen()
-        self.store.keeper = stamp
+        self._hold(stamp)
+
+    def _hold(self, stamp: SessionStamp) -> None:
+        self._stamp = self.store.keeper = stamp
         self.store.gate = self.locks.gate
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the files at the path are still those that are open, not deleted or replaced by others."""
+        return self.store.is_current and self.locks.is_current and self._stamp.is_current
 
     def commit(self, operations: list[Operation]) -> tuple[int, bool]:
         """Write `operations` in one synced transaction; return its id and whether what they expect was so.
@@ -109,6 +116,8 @@ class SharedStore:
 
     def _write(self, batches: list[list[Operation]]) -> tuple[int, list[bool]]:
         with self.locks.gate():
+            if self.store.has_lost_its_lock_file:  # a commit would go over those of others
+                self.store.reopen()
             self._check_readers()
             written = _engine.commit(self.store, batches, self._expired_before_ms())
             self._keep_within_budget()

@@ -188,13 +188,13 @@ class TokenCache:
         if vault is None or hits is None:
             return self._open()
         if hits.check_due or not hits.is_live:
-            self._check(hits)
+            self._check(vault, hits)
             return self._vault or self._open()
         return vault
 
-    def _check(self, hits: _engine.Hits) -> None:
+    def _check(self, vault: Vault, hits: _engine.Hits) -> None:
         # A file that was deleted or restored is another file: what was read from the old one says nothing any more.
-        if hits.is_live and hits.store.is_current:
+        if vault.shared.is_current and hits.is_live:
             hits.checked()
             return
         with self._lock:
