@@ -15,6 +15,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.fcntl cimport FD_CLOEXEC, F_GETFD, F_SETFD, fcntl
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, MAP_SHARED, PROT_NONE, PROT_READ, mmap, munmap
+from posix.stat cimport fstat, struct_stat
 from posix.types cimport off_t
 from posix.unistd cimport SEEK_END, lseek
 from posix.time cimport clock_gettime, timespec
@@ -73,6 +74,7 @@ cdef extern from "native.h" nogil:
 include "clock.pxi"
 include "errors.pxi"
 include "layout.pxi"
+include "registry.pxi"
 include "store.pxi"
 include "reading.pxi"
 include "writing.pxi"

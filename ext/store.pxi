@@ -12,43 +12,6 @@ cdef enum:
     RECOVERIES = 3  # at a time: writes of other threads may go on failing
     LEAST_MAP = 1048576  # bytes, where the process may not map more
 
-MAX_MAP_SIZE = 1 << 33
-
-cdef dict _stores = {}  # (st_dev, st_ino) -> weak reference: POSIX locks allow one environment per file and process
-_stores_lock = threading.Lock()
-
-
-def open_store(path, size_t map_size, size_t max_map_size=MAX_MAP_SIZE):
-    """Return the process's one Store for the file at `path`, opened if need be.
-
-    The map begins with `map_size` bytes of address space and grows by itself up to `max_map_size`.
-
-    Raises CacheError where the file cannot be opened or is not a warmtoken cache.
-    """
-    with _stores_lock:
-        identity = _identity(path)
-        store = _stores[identity]() if identity in _stores else None
-        if store is None:
-            store = Store(path, map_size, max_map_size)
-            _stores[_identity(path)] = weakref.ref(store)
-        return store
-
-
-def _identity(path):
-    # None where there is nothing, or nothing to be found out: whoever opens the file says why.
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def lmdb_version():
-    """Return the version of the liblmdb in use as three numbers."""
-    cdef int major, minor, patch
-    mdb_version(&major, &minor, &patch)
-    return major, minor, patch
-
 
 cdef class Store:
     """One LMDB environment: reads under the GIL in one reused snapshot, writes in one transaction per commit.
@@ -77,6 +40,7 @@ cdef class Store:
     cdef public object gate
     cdef public object keeper
     cdef object data_file, lock_file  # which they are: (st_dev, st_ino)
+    cdef uint64_t device, inode  # the same of the data file
     cdef object __weakref__
 
     def __cinit__(self, path, size_t map_size, size_t max_map_size):
@@ -106,12 +70,22 @@ cdef class Store:
             if self.forks == wt_fork_count():
                 if self.reader != NULL:
                     mdb_txn_abort(self.reader)
-                mdb_env_close(self.env)
+                self._close_environment()
             elif not self.write_lock.locked():
-                mdb_env_close(self.env)
+                self._close_environment()
             self.reader = NULL
             self.env = NULL
         return 0
+
+    cdef void _close_environment(self) noexcept:
+        # A daemon closes the descriptors that it inherited: what has their numbers by now is the program's own.
+        cdef struct_stat found
+        cdef int fd
+        if (
+            mdb_env_get_fd(self.env, &fd) == MDB_SUCCESS and fstat(fd, &found) == 0
+            and found.st_dev == self.device and found.st_ino == self.inode
+        ):
+            mdb_env_close(self.env)
 
     cdef int _open(self) except -1:
         cdef int dead, made
@@ -172,8 +146,11 @@ cdef class Store:
         # Another one than before: what was read from that one, its keys too, says nothing of this one.
         opened = os.fstat(fd)
         before, self.data_file = self.data_file, (opened.st_dev, opened.st_ino)
+        self.device, self.inode = self.data_file
         if before is not None and before != self.data_file:
+            _stores.pop(before, None)
             self.epoch += 1
+        _stores[self.data_file] = weakref.ref(self)
         return 0
 
     cdef int _reserve_lock_file(self) except -1:
@@ -325,7 +302,6 @@ cdef class Store:
                 self._close()
                 self.epoch += 1
                 self._open()
-            _stores[_identity(self.path)] = weakref.ref(self)
 
     cdef int _adopt_map_size(self) except -1:
         # Another process let the map grow. No snapshot of ours is open here, and the lock keeps writers out.

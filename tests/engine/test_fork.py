@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         "a_failed_reopen_is_an_error_and_not_the_end",
         "locks_are_not_inherited",
         "started_by_multiprocessing",
+        "a_child_that_begins_late_finds_another_file",
+        "a_child_that_begins_at_once_writes_nothing_into_another_file",
+        "a_daemon_closes_what_it_inherits",
         "the_first_fork_with_an_open_cache_is_logged",
     ],
 )

@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import shutil
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from warmtoken import _engine
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
 from warmtoken.errors import CacheError
+from warmtoken.testing import Clock
 
 DATA = "tokens-v1.mdb"
 
@@ -267,6 +269,75 @@ def started_by_multiprocessing(directory: Path) -> None:
             process.join(30)
             assert process.exitcode == 0
         assert all(secret_of(vault, user=f"{method} {n}") == f"{method} {n}" for n in range(3))
+
+
+def begin_anew(directory: Path, name: str) -> None:
+    """Delete the cache, and let a process that knows nothing of the old one make another in its place."""
+    shutil.rmtree(directory)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=save_elsewhere, args=(directory, name))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
+
+
+def save_elsewhere(directory: Path, name: str) -> None:
+    open_vault(directory).save(new_tokens(name, user=name))
+
+
+def a_child_that_begins_late_finds_another_file(directory: Path) -> None:
+    clock = Clock()
+    cache = TokenCache(directory, key=KEY, clock=clock)
+    cache.vault().save(new_tokens("parent"))
+    begin_anew(directory, "other")
+    clock.advance(1.1)
+
+    def child() -> None:
+        assert secret_of(cache.vault(), user="other") == "other"
+        cache.vault().save(new_tokens("child", user="child"))
+
+    join(fork(child))
+    assert secret_of(open_vault(directory), user="child") == "child"
+
+
+def a_child_that_begins_at_once_writes_nothing_into_another_file(directory: Path) -> None:
+    cache = TokenCache(directory, key=KEY)
+    vault = cache.vault()
+    vault.save(new_tokens("parent"))
+    begin_anew(directory, "other")
+
+    def child() -> None:
+        try:
+            vault.save(new_tokens("child", user="child"))
+        except CacheError as error:
+            assert error.code == "cache_replaced"  # noqa: PT017
+        else:
+            raise AssertionError("expected the keys of the file before to be good for nothing")
+        exchange_own(cache)
+
+    join(fork(child))
+    assert secret_of(open_vault(directory)) == "child"
+
+
+def a_daemon_closes_what_it_inherits(directory: Path) -> None:
+    cache = TokenCache(directory, key=KEY)
+    cache.vault().save(new_tokens("parent"))
+
+    def daemon() -> None:
+        os.closerange(3, 256)
+        own = [os.open(directory.parent / f"log{n}", os.O_RDWR | os.O_CREAT) for n in range(16)]
+        files = [os.fstat(fd).st_ino for fd in own]
+        exchange(cache.vault(), "child")
+        cache.vault().save(new_tokens("child again", user="late"))
+        with cache.vault().shared.locks.gate():
+            join(fork(lambda: _assert(not cache.vault().shared.locks.try_lock(0))))
+        cache.close()
+        open_vault(directory.parent / "another")  # closes what nobody uses
+        assert [os.fstat(fd).st_ino for fd in own] == files
+        assert [os.fstat(fd).st_size for fd in own] == [0] * 16
+
+    join(fork(daemon))
+    assert secret_of(cache.vault(), user="late") == "child again"
 
 
 class Records(logging.Handler):

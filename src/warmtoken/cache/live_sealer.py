@@ -10,6 +10,7 @@ from warmtoken import _engine
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.key_sources import UNENCRYPTED_KEY
 from warmtoken.cache.keyring import Keyring, retired_name, stored_keyring, unwrap_keyring
+from warmtoken.cache.lookup_keys import FILE_ID_KEY
 from warmtoken.cache.sealing import MAGIC, Sealer, key_id
 from warmtoken.cache.shared_store import SharedStore
 from warmtoken.errors import CacheCorruptError, CacheError, CacheRefusedError
@@ -39,6 +40,7 @@ class LiveSealer(Sealer):
     ) -> None:
         super().__init__([key.secret for key in keyring.data_keys], keyring.file_id)
         self._store = shared.store
+        self._file_id = keyring.file_id
         self._wrapped = Wrapped(keyring, b"", root_key)
         self._find_root_key = find_root_key
         self._not_before = 0.0
@@ -58,16 +60,20 @@ class LiveSealer(Sealer):
         return value[:2] == MAGIC and value[4:12] != self.active
 
     def guards(self, operations: list[Operation]) -> list[Operation]:
-        """Return what must hold for the operations to be written: that the keys which sealed them are in use."""
+        """Return what must hold for the operations to be written: this is their file, and their keys are in use."""
         sealed = {fields[3][4:12] for fields in operations if fields[0] in (_engine.PUT, _engine.PUT_TOKEN)}
-        return [(_engine.EXPECT, _engine.META, retired_name(name), b"") for name in sealed]
+        keys = [(_engine.EXPECT, _engine.META, retired_name(name), b"") for name in sealed]
+        return [(_engine.EXPECT, _engine.META, FILE_ID_KEY, self._file_id), *keys]
 
     def renew_if_barred(self, guards: list[Operation]) -> bool:
         """Take up the newer keys where one of the guards does not hold, and tell whether that was so.
 
-        Raises CacheRefusedError where no root key opens the keyring that has them.
+        Raises CacheRefusedError where no root key opens the keyring that has them, CacheError where it is another file.
         """
-        barred = {fields[2] for fields in guards if _engine.read(self._store, _engine.META, fields[2])[1] is not None}
+        self._check_file(_engine.read(self._store, _engine.META, FILE_ID_KEY)[1])
+        barred = {
+            fields[2] for fields in guards[1:] if _engine.read(self._store, _engine.META, fields[2])[1] is not None
+        }
         if barred and retired_name(key_id(self.reload().keyring.data_keys[0].secret)) in barred:
             raise CacheCorruptError(
                 "keyring_damaged", f"{self._store.path}: the active data key was retired; move the file away"
@@ -77,9 +83,11 @@ class LiveSealer(Sealer):
     def reload(self, root_key: bytes | None = None) -> Wrapped:
         """Take up the keyring as it is in the file now; `root_key` is tried before the one that opened it last.
 
-        Raises CacheRefusedError where no root key opens it; the keys in memory stay then.
+        Raises CacheRefusedError where no root key opens it, CacheError where it is of another file; the keys in memory
+        stay then.
         """
         sealed, file_id = stored_keyring(self._store)
+        self._check_file(file_id)
         found = self._wrapped
         if sealed != found.sealed:
             root_key = self._opening(sealed, root_key or found.root_key)
@@ -88,6 +96,11 @@ class LiveSealer(Sealer):
         # Always: of two threads that reload at once, the one with the older keys may come last.
         self.use([key.secret for key in found.keyring.data_keys])
         return found
+
+    def _check_file(self, file_id: bytes | None) -> None:
+        # As a child finds it that fork made long ago: nobody would find what was sealed for the file of before.
+        if file_id != self._file_id:
+            raise CacheError("cache_replaced", f"{self._store.path}: another cache has taken its place; try again")
 
     def _opening(self, sealed: bytes, root_key: bytes) -> bytes:
         if sealed[4:12] == key_id(root_key):

@@ -71,6 +71,24 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def is_descriptor_of(fd: int, identity: tuple[int, int] | None) -> bool:
+    """Tell whether a descriptor is still of the file with this device and inode.
+
+    A daemon closes the descriptors that it inherited, also ours; what has their numbers then is the program's own.
+    """
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == identity
+
+
+def close_if_of(fd: int, identity: tuple[int, int] | None) -> None:
+    """Close a descriptor that is still of the file with this device and inode."""
+    if is_descriptor_of(fd, identity):
+        os.close(fd)
+
+
 def cannot(what: str, path: Path, error: OSError) -> CacheError:
     """Return the CacheError for a call of the system that failed."""
     if error.errno in _FULL:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from warmtoken import _engine
-from warmtoken.cache.paths import cannot
+from warmtoken.cache.paths import cannot, close_if_of, is_descriptor_of
 from warmtoken.errors import CacheRefusedError
 
 SIZE = 512  # bytes, always: a full disk does not stop a stamp from being written over another
@@ -48,8 +48,11 @@ class SessionStamp:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
+        self._identity: tuple[int, int] | None = None
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            opened = os.fstat(self._fd)
+            self._identity = opened.st_dev, opened.st_ino
             self._take(path)
         except OSError as error:
             self._close()
@@ -65,13 +68,14 @@ class SessionStamp:
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that is locked, not deleted or replaced by another."""
         try:
-            return os.path.samestat(os.lstat(self._path), os.fstat(self._fd))
+            found = os.lstat(self._path)
         except OSError:
             return False
+        return (found.st_dev, found.st_ino) == self._identity and is_descriptor_of(self._fd, self._identity)
 
     def _close(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            close_if_of(self._fd, self._identity)
             self._fd = -1
 
     def _take(self, path: Path) -> None:

@@ -67,6 +67,7 @@ class TokenCache:
         self._vault: Vault | None = None
         self._hits: _engine.Hits | None = None
         self._closed = False
+        self._is_inherited = False  # by a child that fork made: a daemon may have closed the descriptors
 
     def __repr__(self) -> str:
         unencrypted = "" if self._is_encrypted else ", allow_unencrypted=True"
@@ -164,7 +165,7 @@ class TokenCache:
     @property
     def is_open(self) -> bool:
         """Whether the file has been opened by this object, and need not be looked at again just now."""
-        return self._vault is not None and self._hits is not None and not self._hits.check_due
+        return self._vault is not None and self._hits is not None and not (self._hits.check_due or self._is_inherited)
 
     @property
     def is_closed(self) -> bool:
@@ -187,13 +188,14 @@ class TokenCache:
         vault, hits = self._vault, self._hits
         if vault is None or hits is None:
             return self._open()
-        if hits.check_due or not hits.is_live:
+        if hits.check_due or self._is_inherited or not hits.is_live:
             self._check(vault, hits)
             return self._vault or self._open()
         return vault
 
     def _check(self, vault: Vault, hits: _engine.Hits) -> None:
         # A file that was deleted or restored is another file: what was read from the old one says nothing any more.
+        self._is_inherited = False
         if vault.shared.is_current and hits.is_live:
             hits.checked()
             return
@@ -238,6 +240,7 @@ class TokenCache:
     def renew(self) -> None:
         """Begin anew in a process that fork made; for the library's own layers."""
         self._lock = threading.Lock()
+        self._is_inherited = True
 
 
 def _checked_source(key: GivenKey) -> GivenKey:
