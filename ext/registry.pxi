@@ -1,6 +1,7 @@
 # --- the files that this process has open ------------------------------------------------------------------------------
 
 MAX_MAP_SIZE = 1 << 33
+LEAST_MAP_SIZE = LEAST_MAP
 
 cdef dict _stores = {}  # (st_dev, st_ino) -> weak reference: POSIX locks allow one environment per file and process
 _stores_lock = threading.Lock()

@@ -111,7 +111,7 @@ cdef class Store:
     cdef int _open_environment(self) except -1:
         cdef MDB_env *env = NULL  # not in `self` before it is open: other threads may look there meanwhile
         cdef int rc, fd, attempt = 0
-        cdef bytes path = self.path.encode()
+        cdef bytes path = os.fsencode(self.path)
         cdef bint fresh = not os.path.exists(path) or os.path.getsize(path) == 0
         # Another process that opens or closes the file at this moment can make the call fail (and LMDB 0.9.26 to
         # 0.9.31 fail so now and then by themselves): try again for a while. Where the process may not map so much

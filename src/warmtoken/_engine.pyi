@@ -230,6 +230,7 @@ class ManagedIdentityHitPath(ResultPath[TokenT]):
     ) -> TokenT: ...
 
 MAX_MAP_SIZE: int
+LEAST_MAP_SIZE: int
 MUTEX_SIZE: int
 
 def open_store(path: str, map_size: int, max_map_size: int = ...) -> Store: ...

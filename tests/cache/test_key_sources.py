@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 from isolated.support import KEY, OTHER_KEY, finish, open_vault, start
 
@@ -209,6 +211,16 @@ def test_a_credential_that_is_no_key_is_refused(own: Path, credentials: Path, co
     assert not own.exists()
 
 
+def test_a_credential_needs_no_home_directory(own: Path, credentials: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(name: str) -> Path:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr(platformdirs, "user_config_path", find)
+    (credentials / "warmtoken.key").write_bytes(KEY)
+    (credentials / "warmtoken.key").chmod(0o400)
+    assert resolve_key(None) == KEY
+
+
 def test_a_credential_that_everybody_may_read_is_refused(own: Path, credentials: Path) -> None:
     (credentials / "warmtoken.key").write_bytes(KEY)
     (credentials / "warmtoken.key").chmod(0o444)
@@ -297,6 +309,28 @@ def test_the_keyring_keeps_the_key(own: Path, backend: Backend) -> None:
     assert backend.stored == {("warmtoken", "cache key"): key.hex()}
     assert resolve_key(None) == resolve_key(None, make=False) == key
     assert [file.name for file in own.parent.iterdir()] == ["key-in-keyring"]
+
+
+def test_a_key_that_is_in_the_keyring_already_is_marked_as_there(own: Path, backend: Backend) -> None:
+    """Another process put it there and was killed, or it came with the user's profile."""
+    backend.stored["warmtoken", "cache key"] = KEY.hex()
+    assert resolve_key(None, make=False) == resolve_key(None) == KEY
+    assert [file.name for file in own.parent.iterdir()] == ["key-in-keyring"]
+    backend.broken = True
+    with pytest.raises(CacheRefusedError, match="keyring_unavailable"):
+        resolve_key(None)
+    assert not own.exists()
+
+
+def test_where_the_keyring_cannot_be_marked_is_a_cache_error(
+    own: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, mode: int = 0) -> None:
+        raise OSError(errno.EROFS, "read-only", str(path))
+
+    monkeypatch.setattr(Path, "touch", fail)
+    with pytest.raises(CacheRefusedError, match="key-in-keyring"):
+        resolve_key(None)
 
 
 def test_the_keyring_is_not_even_loaded_where_there_is_a_key_file(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:

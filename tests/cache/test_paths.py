@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 from pathlib import Path
 
+import platformdirs
 import pytest
 from isolated.support import KEY, new_tokens, open_vault, run, secret_of
 
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import CacheCorruptError, CacheError, CacheRefusedError
+from warmtoken.testing import Clock
 
 DATA, LOCK, GATE, STAMP = "tokens-v1.mdb", "tokens-v1.mdb-lock", "tokens-v1.gate", "tokens-v1.stamp"
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -188,6 +192,62 @@ def test_a_relative_path_and_dots_name_the_same_cache(
     vault = open_vault(directory)
     assert open_vault("cache").shared is vault.shared
     assert open_vault(tmp_path / "x" / ".." / "cache").shared is vault.shared
+
+
+def test_a_relative_path_goes_on_naming_the_same_cache_when_the_program_changes_its_directory(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    clock = Clock()
+    cache = TokenCache("cache", key=Path("key"), clock=clock)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cache.vault().shared.directory == directory
+    shutil.rmtree(directory)
+    clock.advance(1.1)
+    assert cache.vault().shared.directory == directory
+    assert (tmp_path / "key").exists()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_path_need_not_be_utf_8(tmp_path: Path) -> None:
+    directory = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    open_vault(directory).save(new_tokens("kept"))
+    assert (directory / DATA).exists()
+    assert secret_of(open_vault(directory)) == "kept"
+
+
+def test_a_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CacheRefusedError):
+        open_vault(tmp_path.joinpath(*["d" * 200] * 30))
+
+
+def test_a_directory_that_cannot_be_synced_is_a_cache_error(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(CacheRefusedError, match="the disk is broken"):
+        open_vault(directory)
+
+
+@pytest.mark.parametrize("release", ["as of 4.2", "later"])
+def test_without_a_home_directory_there_is_no_own_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    def find(name: str) -> Path:
+        if release == "later":
+            raise RuntimeError("could not determine the home directory")
+        return Path("~/.local", name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(platformdirs, "user_state_path", find)
+    monkeypatch.setattr(platformdirs, "user_config_path", find)
+    for use in (TokenCache(key=KEY).vault, TokenCache(tmp_path / "cache").vault):
+        with pytest.raises(CacheRefusedError, match="HOME") as caught:
+            use()
+        assert caught.value.code == "path_refused"
+    assert not (tmp_path / "~").exists()
 
 
 def test_a_path_of_another_type_is_refused() -> None:

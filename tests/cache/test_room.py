@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from isolated.support import FAR, KEY, environment, find, new_tokens, run, secret_of
@@ -103,6 +104,17 @@ def test_above_the_budget_the_soonest_to_expire_go_first_and_refresh_tokens_neve
     assert stats.evicted == 900 - stats.access_tokens
     assert secret_of(cache.vault(), user="user 899") is not None
     assert secret_of(cache.vault(), user="user 0") is None
+
+
+@pytest.mark.parametrize("name", ["map_size", "max_bytes", "max_entries"])
+def test_a_size_that_cannot_be_is_refused_before_anything_is_written(directory: Path, name: str) -> None:
+    wrong: list[tuple[Any, type[Exception]]] = [(None, TypeError), ("1", TypeError), (1.5, TypeError), (-1, ValueError)]
+    for value, kind in wrong:
+        with pytest.raises(kind, match=name):
+            TokenCache(directory, key=KEY, **{name: value})
+    with pytest.raises(ValueError, match="map_size"):
+        TokenCache(directory, key=KEY, map_size=(1 << 20) - 1)
+    assert not directory.exists()
 
 
 def test_above_the_budget_of_entries_the_expired_go_first_then_the_soonest_and_refresh_tokens_never(

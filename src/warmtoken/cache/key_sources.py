@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from warmtoken.cache.paths import cannot, make_private_directory, refuse_links, sync_directory
+from warmtoken.cache.paths import cannot, make_private_directory, own_directory, refuse_links, sync_directory
 from warmtoken.errors import CacheRefusedError
 
 KEY_SIZE = 32
@@ -50,9 +50,11 @@ def checked_key(key: object) -> bytes:
 
 
 def _own_key(make: bool) -> bytes:
-    file = _default_key_file()
     key = _credential()
-    if key is None and not os.path.lexists(file):
+    if key is not None:
+        return key
+    file = _default_key_file()
+    if not os.path.lexists(file):
         from warmtoken.cache import os_keyring
 
         key = os_keyring.find_key(file.parent, make=make) or _variable()
@@ -110,8 +112,7 @@ def _parsed(text: str) -> bytes | None:
 def _default_key_file() -> Path:
     import platformdirs
 
-    directory = platformdirs.user_config_path("warmtoken")
-    return Path(os.path.realpath(directory)) / "key"
+    return own_directory(platformdirs.user_config_path) / "key"
 
 
 def _from_file(path: Path, make: bool) -> bytes:

@@ -7,12 +7,12 @@ import importlib
 import os
 import secrets
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from warmtoken.cache.paths import cannot, make_private_directory
-from warmtoken.errors import CacheRefusedError
+from warmtoken.errors import CacheError, CacheRefusedError
 
 SERVICE, NAME = "warmtoken", "cache key"
 MARKER = "key-in-keyring"
@@ -36,6 +36,10 @@ def find_key(directory: Path, *, make: bool) -> bytes | None:
     key = None if backend is None else _stored(backend)
     if key is None and backend is not None and make and not marked:
         key = _make(backend, directory)
+    elif key is not None and make and not marked:  # it came with the user's profile, say
+        with suppress(CacheError):
+            make_private_directory(directory)
+            _mark(directory / MARKER)
     if key is None and marked:
         raise CacheRefusedError(
             "keyring_unavailable",
@@ -85,8 +89,15 @@ def _make(backend: _Backend, directory: Path) -> bytes | None:
                 return None
             key = _stored(backend)
         if key is not None:
-            (directory / MARKER).touch(mode=0o600)
+            _mark(directory / MARKER)
         return key
+
+
+def _mark(marker: Path) -> None:
+    try:
+        marker.touch(mode=0o600)
+    except OSError as error:
+        raise cannot("write", marker, error) from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from warmtoken.errors import CacheCorruptError, CacheError, CacheFullError, CacheRefusedError
@@ -24,7 +25,22 @@ def default_directory() -> Path:
     """Return the directory of the user's own cache, which all programs of that user share."""
     import platformdirs
 
-    return Path(os.path.realpath(platformdirs.user_state_path("warmtoken")))
+    return own_directory(platformdirs.user_state_path)
+
+
+def own_directory(find: Callable[[str], Path]) -> Path:
+    """Return the real path of a directory that platformdirs names; CacheRefusedError where the user has no home."""
+    try:
+        found = find("warmtoken")
+    except RuntimeError:
+        found = Path()
+    if not found.is_absolute():  # or it would be made below wherever the program runs
+        raise CacheRefusedError(
+            "path_refused",
+            "expected HOME or the XDG variables to name directories for the user's own cache and key, got none; "
+            "set HOME, or pass a path and a key",
+        )
+    return Path(os.path.realpath(found))
 
 
 def prepare(directory: Path) -> Path:
@@ -63,12 +79,15 @@ def make_private_directory(directory: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make a new file's name as durable as its content."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make a new file's name as durable as its content; CacheError where that cannot be done."""
     try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise cannot("sync", directory, error) from error
 
 
 def is_descriptor_of(fd: int, identity: tuple[int, int] | None) -> bool:
@@ -106,7 +125,7 @@ def _make_directory(directory: Path) -> None:
     except FileExistsError:
         pass
     except OSError as error:
-        if not directory.is_dir():
+        if not os.path.isdir(directory):  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
             raise cannot("make the directory", directory, error) from error
 
 

@@ -55,12 +55,13 @@ class TokenCache:
     ) -> None:
         if allow_unencrypted is not False and (allow_unencrypted is not True or key is not None):
             raise ValueError("expected allow_unencrypted=True without a key, or a key alone")
-        self._path = None if path is None else Path(path)
+        # What a relative path names now, it goes on naming when the program changes its directory.
+        self._path = None if path is None else Path(os.path.abspath(Path(path)))
         self._key = None if key is None else _checked_source(key)
         self._is_encrypted = not allow_unencrypted
-        self._map_size = map_size
-        self._max_bytes = max_bytes
-        self._max_entries = max_entries
+        self._map_size = _checked_size("map_size", map_size, _engine.LEAST_MAP_SIZE)
+        self._max_bytes = _checked_size("max_bytes", max_bytes, 0)
+        self._max_entries = _checked_size("max_entries", max_entries, 0)
         self._clock = clock or _engine.Clock()
         self._lock = threading.Lock()
         _caches.add(self)
@@ -244,7 +245,17 @@ class TokenCache:
 
 
 def _checked_source(key: GivenKey) -> GivenKey:
-    return key if callable(key) or isinstance(key, os.PathLike) else checked_key(key)
+    if callable(key):
+        return key
+    return Path(os.path.abspath(key)) if isinstance(key, os.PathLike) else checked_key(key)
+
+
+def _checked_size(name: str, size: object, least: int) -> int:
+    if not isinstance(size, int):
+        raise TypeError(f"expected {name} to be an int, got {type(size).__name__}")
+    if not least <= size < 1 << 63:
+        raise ValueError(f"expected {name} to be from {least} to {(1 << 63) - 1}, got {size}")
+    return size
 
 
 def _forget_locks_of_parent() -> None:
