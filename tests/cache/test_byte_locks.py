@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from isolated.support import finish, start
+from isolated.support import environment, finish, start
+from support.interrupts import interrupted_everywhere
 
+from warmtoken.cache import byte_locks
 from warmtoken.cache.byte_locks import GATE, ByteLocks
 from warmtoken.errors import CacheRefusedError
-
-if TYPE_CHECKING:
-    import subprocess
 
 
 def holder(path: Path, offset: int) -> subprocess.Popen[str]:
@@ -51,6 +51,36 @@ def test_a_lock_ends_with_its_process_also_by_kill(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.001)
     other.communicate()
+
+
+def try_elsewhere(path: Path, offset: int) -> bool:
+    """Tell whether another process can lock a byte."""
+    script = f"from warmtoken.cache.byte_locks import *; print(ByteLocks(Path({str(path)!r})).try_lock({offset}))"
+    out = subprocess.run([sys.executable, "-c", script], env=environment(), check=True, timeout=30, capture_output=True)
+    return out.stdout == b"True\n"
+
+
+def test_the_gate_is_shut_while_any_thread_of_the_process_is_behind_it(tmp_path: Path) -> None:
+    """The kernel knows processes only: who leaves would let go of the byte for those who are still there."""
+    locks, others = ByteLocks(tmp_path / "gate"), ByteLocks(tmp_path / "gate")
+    with locks.gate():
+        with others.gate():
+            assert locks.is_gate_free()
+        assert locks.is_gate_free()
+        assert not try_elsewhere(tmp_path / "gate", GATE)
+    assert try_elsewhere(tmp_path / "gate", GATE)
+
+
+def test_an_interrupt_leaves_the_gate_as_it_was(tmp_path: Path) -> None:
+    locks = ByteLocks(tmp_path / "gate")
+
+    def pass_through() -> None:
+        with locks.gate():
+            pass
+
+    for _ in interrupted_everywhere(pass_through, byte_locks, but_in=("_leave", "unlock")):
+        assert byte_locks._descriptors.inside == {}
+        assert try_elsewhere(tmp_path / "gate", GATE)
 
 
 def test_the_file_is_private_closed_in_started_programs_and_no_link(tmp_path: Path) -> None:

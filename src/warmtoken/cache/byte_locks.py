@@ -24,10 +24,15 @@ class _Descriptors:
     # Closing any descriptor of a file drops all locks that this process has on it. So there is one for each file,
     # counted, and closed only where the next one is opened, under the lock, never by whoever collects garbage.
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self._open: dict[_Identity, int] = {}
         self._users: dict[_Identity, int] = {}
         self.dropped: deque[_Identity] = deque()
+        self.forget_those_inside()
+
+    def forget_those_inside(self) -> None:
+        """Begin without anybody behind a gate, and with nobody who holds a lock."""
+        self.lock = threading.Lock()
+        self.inside: dict[_Identity, set[object]] = {}
 
     def take(self, path: Path) -> tuple[_Identity, int]:
         with self.lock:
@@ -103,8 +108,24 @@ class ByteLocks:
 
         Raises CacheLockedError where the gate is not free within 2 s.
         """
+        who = object()
+        try:
+            self._wait_at_gate(who)
+            yield
+        finally:
+            self._leave(who)
+
+    def is_gate_free(self) -> bool:
+        """Tell whether no other process is behind the gate."""
+        who = object()
+        try:
+            return self._enter(who)
+        finally:
+            self._leave(who)
+
+    def _wait_at_gate(self, who: object) -> None:
         deadline = time.monotonic() + GATE_DEADLINE
-        while not self.try_lock(GATE):
+        while not self._enter(who):
             if time.monotonic() > deadline:
                 raise CacheLockedError(
                     "write_gate_timeout",
@@ -112,14 +133,28 @@ class ByteLocks:
                     "all the time or has been stopped while it wrote; end or continue it",
                 )
             time.sleep(0.0005)
-        try:
-            yield
-        finally:
-            self.unlock(GATE)
+
+    # The kernel knows no threads: who leaves lets go of the byte only where no other thread is still behind the gate.
+
+    def _enter(self, who: object) -> bool:
+        with _descriptors.lock:
+            inside = _descriptors.inside.setdefault(self._identity, set())
+            if inside or self.try_lock(GATE):
+                inside.add(who)
+            return who in inside
+
+    def _leave(self, who: object) -> None:
+        # Also who was interrupted on the way in, and may have locked the byte already.
+        with _descriptors.lock:
+            inside = _descriptors.inside.get(self._identity, set())
+            inside.discard(who)
+            if not inside:
+                _descriptors.inside.pop(self._identity, None)
+                self.unlock(GATE)
 
 
 def _forget_lock_of_parent() -> None:
-    _descriptors.lock = threading.Lock()
+    _descriptors.forget_those_inside()
 
 
 os.register_at_fork(after_in_child=_forget_lock_of_parent)

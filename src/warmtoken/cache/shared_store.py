@@ -10,7 +10,7 @@ from typing import Any
 
 from warmtoken import _engine
 from warmtoken.cache import paths
-from warmtoken.cache.byte_locks import GATE, ByteLocks
+from warmtoken.cache.byte_locks import ByteLocks
 from warmtoken.cache.file_systems import refuse_network_file_system
 from warmtoken.cache.flights import Attempts, Flights
 from warmtoken.cache.group_commit import GroupCommit, Operation
@@ -99,10 +99,9 @@ class SharedStore:
         """
         if not self.store.needs_heal:
             return
-        if not self.locks.try_lock(GATE):
+        if not self.locks.is_gate_free():
             self.store.heal_later()
             return
-        self.locks.unlock(GATE)
         self.commit([])
         self.store.healed()
 
