@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from support.interrupts import interrupted_everywhere
 
 from warmtoken.cache import group_commit
 from warmtoken.cache.group_commit import GroupCommit, Operation
@@ -63,7 +64,7 @@ def begin(writer: Writer, waiters: int) -> list[Thread]:
     """Start one thread that leads, and others that come while it writes."""
     threads = [Thread(writer, [("first",)])]
     deadline = time.monotonic() + 10
-    while not writer.group._led or writer.waiting():
+    while not writer.group._leader or writer.waiting():
         assert time.monotonic() < deadline
     for number in range(waiters):
         threads.append(Thread(writer, [(number,)]))
@@ -176,3 +177,20 @@ def test_writers_in_a_row_share_transactions() -> None:
         thread.join(30)
     assert sum(transactions) == 320
     assert len(transactions) <= 80
+
+
+def test_an_interrupt_at_any_place_leaves_nobody_waiting() -> None:
+    group = GroupCommit()
+
+    def apply(batches: Batches) -> tuple[int, list[bool]]:
+        return 1, [True] * len(batches)
+
+    def commit() -> None:
+        group.commit([("interrupted",)], apply)
+
+    for _ in interrupted_everywhere(commit, group_commit, but_in=("_leave", "_hand_over")):
+        after = threading.Thread(target=lambda: group.commit([("next",)], apply), daemon=True)
+        after.start()
+        after.join(5)
+        assert not after.is_alive()
+        assert group._queue == []

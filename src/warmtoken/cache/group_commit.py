@@ -15,14 +15,14 @@ Apply = Callable[[list[list[Operation]]], tuple[int, list[bool]]]
 
 class _Batch:
     # Woken when it has an outcome, or when it is its thread's turn to lead.
-    __slots__ = ("leads", "operations", "outcome", "sleep")
+    __slots__ = ("group", "operations", "outcome", "sleep")
 
     def __init__(self, operations: list[Operation]) -> None:
         self.operations = operations
         self.outcome: tuple[int, bool] | Exception | None = None
-        self.sleep = threading.Lock()  # held until it is woken, once
+        self.group: list[_Batch] = []  # those it leads, itself too
+        self.sleep = threading.Lock()  # held until it is woken
         self.sleep.acquire()
-        self.leads = False
 
 
 class GroupCommit:
@@ -31,7 +31,7 @@ class GroupCommit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queue: list[_Batch] = []
-        self._led = False
+        self._leader: _Batch | None = None
 
     def commit(self, operations: list[Operation], apply: Apply) -> tuple[int, bool]:
         """Write one batch, alone or with others; return the transaction's id and whether the batch was applied.
@@ -40,50 +40,49 @@ class GroupCommit:
         `apply` raises, and then nothing was written.
         """
         batch = _Batch(operations)
-        with self._lock:
-            self._queue.append(batch)
-            batch.leads, self._led = not self._led, True
-        if not batch.leads:
-            self._wait(batch)
-        if batch.leads:
-            self._lead(batch, apply)
+        try:
+            self._join(batch)
+            if self._leader is not batch:
+                batch.sleep.acquire()
+            if self._leader is batch:
+                self._lead(batch, apply)
+        finally:
+            self._leave(batch)  # at an interrupt too, wherever it came: all others wait for who leads
         return _result(batch)
 
-    def _wait(self, batch: _Batch) -> None:
-        try:
-            batch.sleep.acquire()
-        except BaseException:
-            with self._lock:
-                if batch in self._queue:
-                    self._queue.remove(batch)
-                if batch.leads:
-                    self._hand_over()
-            raise
+    def _join(self, batch: _Batch) -> None:
+        with self._lock:
+            self._queue.append(batch)
+            self._leader = self._leader or batch
 
     def _lead(self, own: _Batch, apply: Apply) -> None:
         with self._lock:
-            batches, self._queue = self._queue, []
+            own.group, self._queue = self._queue, []
         outcomes: list[tuple[int, bool] | Exception]
-        interrupted = CacheError("write_interrupted", "the thread that wrote was interrupted; try again")
-        outcomes = [interrupted] * len(batches)
         try:
-            txnid, applied = apply([batch.operations for batch in batches])
+            txnid, applied = apply([batch.operations for batch in own.group])
             outcomes = [(txnid, done) for done in applied]
         except Exception as error:  # noqa: BLE001 (each of the writers raises it)
-            outcomes = [error] * len(batches)
-        finally:
-            with self._lock:
+            outcomes = [error] * len(own.group)
+        for batch, outcome in zip(own.group, outcomes, strict=True):
+            batch.outcome = outcome
+
+    def _leave(self, batch: _Batch) -> None:
+        with self._lock:
+            if batch in self._queue:
+                self._queue.remove(batch)
+            if self._leader is batch:
                 self._hand_over()
-            for batch, outcome in zip(batches, outcomes, strict=True):
-                batch.outcome = outcome
-                if batch is not own:
-                    batch.sleep.release()
+        for other in batch.group:
+            if other.outcome is None:
+                other.outcome = CacheError("write_interrupted", "the thread that wrote was interrupted; try again")
+            if other is not batch:
+                other.sleep.release()
 
     def _hand_over(self) -> None:
-        self._led = bool(self._queue)
-        if self._led:
-            self._queue[0].leads = True
-            self._queue[0].sleep.release()
+        self._leader = self._queue[0] if self._queue else None
+        if self._leader is not None:
+            self._leader.sleep.release()
 
 
 def _result(batch: _Batch) -> tuple[int, bool]:
