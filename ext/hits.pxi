@@ -281,13 +281,13 @@ cdef class View:
         self._keep(hit, scopes, account, variant)
 
     cdef Hit _hit(self, result, int64_t usable_until_ms, uint64_t txnid, Witnesses witnesses, size_t weight):
-        cdef int64_t deadline = usable_until_ms * 1_000_000
+        cdef int64_t deadline = usable_until_ms * 1_000_000 if usable_until_ms < NEVER // 1_000_000 else NEVER
         cdef Hit hit = Hit.__new__(Hit)
         hit.result = result
         hit.txnid = txnid
         hit.weight = weight
         hit.wall_deadline = deadline
-        hit.monotonic_deadline = self.hits.clock.monotonic_ns() + deadline - self.hits.clock.wall_ns()
+        hit.monotonic_deadline = deadline - self.hits.clock.wall_ns() + self.hits.clock.monotonic_ns()
         hit.witnesses = witnesses
         return hit
 

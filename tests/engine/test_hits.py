@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FAR_MS = 4_000_000_000_000
+NO_END_MS = (1 << 63) - 1
 ALICE = Account("alice", "idp.example.test")
 BOB = Account("bob", "idp.example.test")
 SCOPES = frozenset("a")
@@ -169,6 +170,12 @@ def test_results_are_forgotten_when_asked(rig: Rig) -> None:
 # --- time ---
 
 TICK = 20_000_000  # ns: some ticks of the coarse clocks
+
+
+@pytest.mark.parametrize("until", [10**13, 10**15, NO_END_MS])
+def test_a_result_without_an_end_that_nanoseconds_can_say_is_served(rig: Rig, until: int) -> None:
+    rig.remember("result", until=until)
+    assert rig.view.lookup(("a",), ALICE) == "result"
 
 
 @pytest.mark.parametrize(("ahead_ms", "served"), [(-1000, False), (0, False), (1000, True)])
