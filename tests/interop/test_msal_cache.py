@@ -478,6 +478,22 @@ def test_entries_are_changed_and_removed_by_msals_methods(cache: Any) -> None:
         assert list(cache.search(kind, query={})) == []
 
 
+@pytest.mark.parametrize("lifetime", [10**18, -(10**18)])
+def test_a_time_that_no_record_can_hold_is_kept_as_the_furthest_that_one_can(cache: Any, lifetime: int) -> None:
+    add(cache, expires_in=lifetime, refresh_in=lifetime)
+    assert secrets(cache, (), {"environment": HOST, "home_account_id": "alice.tenant"}, RT) == ["rt-of-alice"]
+    assert secrets(cache, ("User.Read",), slot()) == (["at"] if lifetime > 0 else [])
+
+
+def test_a_text_that_no_record_can_hold_is_logged_and_stays_the_applications(
+    cache: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(cache, "\ud800secret")
+    assert "could not be stored" in caplog.text
+    assert "secret" not in caplog.text
+    assert list(cache.search(AT, query={})) == []
+
+
 def test_a_token_that_cannot_be_stored_is_logged_and_stays_the_applications(
     cache: Any, shared: TokenCache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -552,7 +568,7 @@ def test_deserializing_is_one_transaction_and_takes_nothing_away(cache: Any, sha
     assert [entry["client_id"] for entry in cache.search(RT, query=owned)] == ["another"]
 
 
-@pytest.mark.parametrize("state", ["not JSON", "[]", '"text"', '{"AccessToken": []}'])
+@pytest.mark.parametrize("state", ["not JSON", "[]", '"text"', '{"AccessToken": []}', '{"Account":' + "[" * 200_000])
 def test_what_is_no_cache_is_refused_whole(cache: Any, state: str) -> None:
     add(cache)
     before = cache.serialize()
@@ -568,6 +584,12 @@ def test_what_is_not_known_is_serialized_again(cache: Any) -> None:
     assert found["customized"] == {"a": [1]}
     assert found[AT].pop("odd") == {"foo": "bar"}
     assert len(found[AT]) == 1
+
+
+@pytest.mark.parametrize("beside", ["null", '{"good": {}}'])
+def test_entries_of_a_section_that_is_spelt_otherwise_are_passed_over(cache: Any, beside: str) -> None:
+    cache.deserialize(f'{{"accesstoken": {{"odd": {{"foo": "bar"}}}}, "AccessToken": {beside}}}')
+    assert "odd" not in json.loads(cache.serialize()).get(AT, {})
 
 
 def test_has_state_changed_since_it_was_serialized_last(cache: Any) -> None:

@@ -23,6 +23,7 @@ from warmtoken import _engine
 from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.entries import Found
 from warmtoken.cache.sealing import RecordType
+from warmtoken.errors import ClientError
 from warmtoken.interop.msal_changes import Change, write
 from warmtoken.interop.msal_contents import Contents, KeyMakers, Section, take_in, unknown_sections
 from warmtoken.interop.msal_memory import Memory
@@ -185,7 +186,13 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
             super().add(event, now)  # pyright: ignore[reportUnknownMemberType]
         finally:
             self._adding.changes = None
-        write_or_log(lambda: write(self._open(), changes), "a token could not be stored")
+        write_or_log(lambda: self._write(changes), "a token could not be stored")
+
+    def _write(self, changes: list[Change]) -> None:
+        try:
+            write(self._open(), changes)
+        except UnicodeEncodeError:  # JSON has texts that are none; the error would show the token
+            raise ClientError("text_invalid", "expected texts that are Unicode, got others") from None
 
     def modify(
         self, credential_type: str, old_entry: Mapping[str, Any], new_key_value_pairs: Mapping[str, Any] | None = None

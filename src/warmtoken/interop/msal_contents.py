@@ -65,7 +65,10 @@ def take_in(vault: Vault, state: str) -> dict[str, Section]:
 
     They are returned by section and key. Raises ValueError for a text that is no JSON object.
     """
-    sections: object = json.loads(state)
+    try:
+        sections: object = json.loads(state)
+    except RecursionError:
+        raise ValueError("expected the JSON object of an MSAL cache, got one that is nested too deep") from None
     if not isinstance(sections, dict):
         raise ValueError(f"expected the JSON object of an MSAL cache, got {type(sections).__name__}")
     empty: Section = {section: {} for section in KIND_OF}
@@ -73,7 +76,7 @@ def take_in(vault: Vault, state: str) -> dict[str, Section]:
     report = import_into(vault, json.dumps(document), time.time())
     strange: dict[str, Section] = {}
     for skipped in report.skipped:
-        entries: Section = document[skipped.section]
+        entries: Section = document[skipped.section] or {}
         # Further ones stand in a section of the same name but for its case, which is unknown to MSAL Python.
         if skipped.reason not in _NOT_STRANGE and skipped.position < len(entries):
             key = list(entries)[skipped.position]

@@ -39,6 +39,8 @@ _KNOWN: dict[RecordType, frozenset[str]] = {
     RecordType.APP: frozenset(("client_id", "environment", "family_id")),
 }
 
+_FURTHEST = 10**12  # Unix seconds, beyond which no record goes
+
 _BINDINGS = frozenset((*HASHES, COMPONENTS, ASSERTION))
 
 
@@ -172,7 +174,7 @@ def _text(entry: Mapping[str, Any], name: str) -> str:
 
 def _number(entry: Mapping[str, Any], name: str) -> int:
     value = entry.get(name)
-    return int(value) if value else 0
+    return max(0, min(int(value), _FURTHEST)) if value else 0
 
 
 def _extra(kind: RecordType, entry: Mapping[str, Any]) -> str:
