@@ -17,6 +17,11 @@ def open_store(path, size_t map_size, size_t max_map_size=MAX_MAP_SIZE):
     with _stores_lock:
         identity = _identity(path)
         store = _stores[identity]() if identity in _stores else None
+        if store is not None and _identity(store.path) != identity:
+            raise CacheRefusedError(
+                "path_refused",
+                f"refused to use {path}: it is open as {store.path}, from where it was moved; close that first",
+            )
         if store is None:
             store = Store(path, map_size, max_map_size)
         return store

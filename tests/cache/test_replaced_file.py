@@ -13,7 +13,7 @@ import pytest
 from isolated.support import KEY, environment, error_of, find, new_tokens, secret_of
 
 from warmtoken import _engine
-from warmtoken.cache.paths import GATE_FILE, LOCK_FILE, STAMP_FILE
+from warmtoken.cache.paths import DATA_FILE, GATE_FILE, LOCK_FILE, STAMP_FILE
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import CacheRefusedError, ClientError
 from warmtoken.testing import Clock
@@ -94,6 +94,25 @@ def test_a_writer_whose_lock_file_was_deleted_writes_over_nothing(directory: Pat
     vault.shared.commit([(_engine.PUT, _engine.NOTE, bytes(32), b"ours")])  # before anybody looks at the files again
     reader = TokenCache(directory, key=KEY).vault()
     assert (secret_of(reader), _engine.read(reader.shared.store, _engine.NOTE, bytes(32))[1]) == ("theirs", b"ours")
+
+
+@pytest.mark.parametrize("what", ["directory", "data file"])
+def test_what_was_moved_while_it_is_open_is_not_taken_for_what_came_in_its_place(
+    directory: Path, cache: TokenCache, clock: Clock, what: str
+) -> None:
+    cache.vault().save(new_tokens("moved"))
+    elsewhere = directory.with_name("elsewhere")
+    if what == "directory":
+        directory.rename(elsewhere)
+    else:
+        elsewhere.mkdir(mode=0o700)
+        (directory / DATA_FILE).rename(elsewhere / DATA_FILE)
+    in_another_process(directory, "new")
+    moved = TokenCache(elsewhere, key=KEY)
+    assert error_of(moved.vault).code == "path_refused"
+    clock.advance(1.1)
+    assert secret(cache) == "new"
+    assert secret(moved) == "moved"
 
 
 @pytest.mark.parametrize("what", ["a file", "a loop of links"])

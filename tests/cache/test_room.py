@@ -14,6 +14,7 @@ from warmtoken import _engine
 from warmtoken.cache.shared_store import SWEEP_GRACE
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
+from warmtoken.errors import CacheFullError
 from warmtoken.testing import Clock
 
 NOW = 2_000_000_000
@@ -104,6 +105,24 @@ def test_above_the_budget_the_soonest_to_expire_go_first_and_refresh_tokens_neve
     assert stats.evicted == 900 - stats.access_tokens
     assert secret_of(cache.vault(), user="user 899") is not None
     assert secret_of(cache.vault(), user="user 0") is None
+
+
+def test_what_is_written_is_written_also_where_nothing_can_be_evicted(
+    directory: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise CacheFullError("disk_full", "no room to delete anything")
+
+    cache = TokenCache(directory, key=KEY, clock=clock, max_entries=1)
+    for name in "abc":
+        cache.vault().save(new_tokens(name, (name,)))
+    with monkeypatch.context() as patched:
+        patched.setattr(_engine, "sweep", fail)
+        assert cache.vault().shared.commit([(_engine.PUT, _engine.NOTE, bytes(32), b"kept")])[1]
+        cache.vault().save(new_tokens("late", ("late",)))
+        assert cache.stats().access_tokens == 2
+    cache.vault().save(new_tokens("later", ("later",)))
+    assert cache.stats().access_tokens == 1
 
 
 @pytest.mark.parametrize("name", ["map_size", "max_bytes", "max_entries"])

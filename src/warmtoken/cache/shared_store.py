@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -15,7 +16,7 @@ from warmtoken.cache.file_systems import refuse_network_file_system
 from warmtoken.cache.flights import Attempts, Flights
 from warmtoken.cache.group_commit import GroupCommit, Operation
 from warmtoken.cache.session_stamp import SessionStamp
-from warmtoken.errors import CacheRefusedError
+from warmtoken.errors import CacheError, CacheRefusedError
 
 _open: weakref.WeakValueDictionary[tuple[int, int], SharedStore] = weakref.WeakValueDictionary()
 _open_lock = threading.Lock()
@@ -119,7 +120,8 @@ class SharedStore:
                 self.store.reopen()
             self._check_readers()
             written = _engine.commit(self.store, batches, self._expired_before_ms())
-            self._keep_within_budget()
+            with contextlib.suppress(CacheError):  # what is written is written; the next write tries again
+                self._keep_within_budget()
             return written
 
     def _check_readers(self) -> None:
@@ -179,8 +181,17 @@ def shared_store(
             shared = SharedStore(prepared, map_size, clock or _engine.Clock(), max_bytes, max_entries)
             _open[found.st_dev, found.st_ino] = shared
         else:
+            _refuse_moved(shared.directory, prepared)
             shared.check()
         return shared
+
+
+def _refuse_moved(before: Path, now: Path) -> None:
+    # Under the name of before may be another cache by now, which is not to be taken for this one.
+    if not (before.exists() and before.samefile(now)):
+        raise CacheRefusedError(
+            "path_refused", f"refused to use {now}: it is open as {before}, from where it was moved; close that first"
+        )
 
 
 def _renew_all() -> None:
