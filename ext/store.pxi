@@ -135,18 +135,19 @@ cdef class Store:
         if fresh and rc == ENOSPC:
             os.truncate(path, 0)  # half a header would be refused as somebody else's file
         _check(rc, f"opening {self.path}")
-        self.env = env
-        # LMDB opens the data file without O_CLOEXEC: a program started from here must not get it.
-        _check(mdb_env_get_fd(self.env, &fd), "asking for the descriptor")
+        mdb_env_get_fd(env, &fd)
         self._note_data_file(fd)
+        self.env = env  # from here on nothing lets go of the GIL: there are no databases yet
+        # LMDB opens the data file without O_CLOEXEC: a program started from here must not get it.
         fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC)
         return 0
 
     cdef int _note_data_file(self, int fd) except -1:
         # Another one than before: what was read from that one, its keys too, says nothing of this one.
-        opened = os.fstat(fd)
-        before, self.data_file = self.data_file, (opened.st_dev, opened.st_ino)
-        self.device, self.inode = self.data_file
+        cdef struct_stat opened
+        fstat(fd, &opened)
+        self.device, self.inode = opened.st_dev, opened.st_ino
+        before, self.data_file = self.data_file, (self.device, self.inode)
         if before is not None and before != self.data_file:
             _stores.pop(before, None)
             self.epoch += 1

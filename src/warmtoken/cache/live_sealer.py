@@ -86,8 +86,8 @@ class LiveSealer(Sealer):
         Raises CacheRefusedError where no root key opens it, CacheError where it is of another file; the keys in memory
         stay then.
         """
+        self._check_file(_engine.read(self._store, _engine.META, FILE_ID_KEY)[1])
         sealed, file_id = stored_keyring(self._store)
-        self._check_file(file_id)
         found = self._wrapped
         if sealed != found.sealed:
             root_key = self._opening(sealed, root_key or found.root_key)
