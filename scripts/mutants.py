@@ -83,6 +83,30 @@ MUTANTS = {
         "if False and not _as_expected(writer, &ops[i]):",
         "tests/engine/test_store.py tests/cache/test_vault.py",
     ),
+    "a result is kept for the scopes that were asked for": Mutant(
+        "src/warmtoken/core.py",
+        "return tuple(scopes) if isinstance(scopes, list) else scopes",
+        "return scopes",
+        "tests/flows/test_silent.py tests/flows/test_client_credentials.py",
+    ),
+    "a record is written into the file that it was sealed for": Mutant(
+        "src/warmtoken/cache/live_sealer.py",
+        "if file_id != self._file_id:",
+        "if False:",
+        "tests/engine/test_fork.py",
+    ),
+    "the gate is open when the last thread has left": Mutant(
+        "src/warmtoken/cache/byte_locks.py",
+        "            if not inside:\n",
+        "            if True:\n",
+        "tests/cache/test_byte_locks.py",
+    ),
+    "a writer looks after LMDB's lock file": Mutant(
+        "src/warmtoken/cache/shared_store.py",
+        "if self.store.has_lost_its_lock_file:",
+        "if False:",
+        "tests/cache/test_replaced_file.py",
+    ),
     "the lock is that of the refresh token that is sent": Mutant(
         "src/warmtoken/flows/silent.py",
         "return context.vault.keys.refresh_token(owner, self.family_id)",

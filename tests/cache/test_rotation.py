@@ -383,7 +383,7 @@ def test_an_unencrypted_cache_says_so(directory: Path, tmp_path: Path) -> None:
     assert not cache.stats().is_encrypted
     fill(cache.vault(), 1)
     assert all_there(TokenCache(directory, allow_unencrypted=True).vault(), 1)
-    assert repr(TokenCache("place", key=KEY)) == "TokenCache('place')"
+    assert repr(TokenCache(tmp_path / "place", key=KEY)) == f"TokenCache('{tmp_path}/place')"
     assert TokenCache(directory, key=KEY).is_encrypted
     assert TokenCache(tmp_path / "locked", key=KEY).stats().is_encrypted
 

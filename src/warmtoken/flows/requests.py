@@ -45,8 +45,8 @@ class TokenRequest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "asked", check_scopes(self.scopes))
-        if not isinstance(self.scopes, list | tuple):
-            object.__setattr__(self, "scopes", self.asked)  # an iterator has been used up
+        if not isinstance(self.scopes, tuple):
+            object.__setattr__(self, "scopes", self.asked)  # an iterator has been used up, and a list may be changed
         if self.account is not None and not isinstance(self.account, Account):
             raise TypeError(f"expected account to be an Account or None, got {type(self.account).__name__}")
         check_text("login_hint", self.login_hint)
