@@ -72,6 +72,7 @@ def test_what_is_no_access_token_is_not_kept(world: World, api: Client, assertio
 def test_a_session_is_begun_by_exchange_and_gone_on_with_by_its_refresh_token(
     world: World, api: Client, assertion: str
 ) -> None:
-    session = api.initiate_long_running_on_behalf_of(assertion, [*NAMED, "offline_access"])
+    session = api.initiate_long_running_on_behalf_of(assertion, NAMED)
+    assert world.idp.token_requests[0].scope.split() == sorted([*NAMED, "offline_access"])
     assert renewed(world, api, session.session_key).access_token != session.result.access_token
     assert grants(world) == {TOKEN_EXCHANGE_GRANT: 1, "refresh_token": 1}

@@ -44,6 +44,7 @@ const cfg = {
   refresh_in: 0,
   format: env('AT_FORMAT', 'jwt'),
   skew: 0,
+  exchange: true,
 };
 
 // clock that tests may move (POST /__ctl {"skew": 3600}); epoch_time.js reads Date.now()
@@ -280,6 +281,11 @@ provider.use(async (ctx, next) => {
   await next();
   if (cfg.refresh_in && ctx.oidc?.route === 'token' && ctx.body?.access_token) ctx.body.refresh_in = cfg.refresh_in;
 }); // Entra's hint
+provider.use(async (ctx, next) => {
+  await next();
+  const listed = ctx.oidc?.route === 'discovery' && ctx.body?.grant_types_supported;
+  if (listed && !cfg.exchange) ctx.body.grant_types_supported = listed.filter((grant) => grant !== GT_TX);
+});
 
 // ---- token exchange (RFC 8693) and Entra on-behalf-of: not built in, registered here
 async function exchange(ctx, subjectToken, wantedResource) {
@@ -371,7 +377,7 @@ provider.registerGrantType(
 );
 
 // ---- control plane + faults
-// POST /__ctl {at, rt, id, rotate, format, skew, refresh_in, reset_stats, wipe, faults: [{path, times, status, headers,
+// POST /__ctl {at, rt, id, rotate, format, skew, refresh_in, exchange, reset_stats, wipe, faults: [{path, times, status, headers,
 //   body, delay_ms, reset, after, truncate}]}; GET /__ctl -> counters
 let faults = [];
 const stats = { requests: {}, grants: {}, errors: {}, inflight: 0, max_inflight: 0 };
@@ -407,7 +413,7 @@ const handler = async (req, res) => {
   if (req.url === '/__ctl') {
     if (req.method === 'POST') {
       const b = JSON.parse(await body(req));
-      for (const k of ['at', 'rt', 'id', 'rotate', 'format', 'skew', 'refresh_in']) if (k in b) cfg[k] = b[k];
+      for (const k of ['at', 'rt', 'id', 'rotate', 'format', 'skew', 'refresh_in', 'exchange']) if (k in b) cfg[k] = b[k];
       if (b.faults) faults = b.faults.map((f) => ({ times: 1, path: '/token', ...f }));
       if (b.reset_stats) {
         stats.requests = {};

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
-SETTINGS = {"at": 60, "rt": 3600, "id": 60, "rotate": "always", "format": "jwt", "skew": 0, "refresh_in": 0}
+SETTINGS = {
+    "at": 60,
+    "rt": 3600,
+    "id": 60,
+    "rotate": "always",
+    "format": "jwt",
+    "skew": 0,
+    "refresh_in": 0,
+    "exchange": True,
+}
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,10 @@ class Provider:
     def set_rotation(self, rotate: Literal["always", "never"]) -> None:
         """Say whether each refresh brings a new refresh token."""
         self._control({"rotate": rotate})
+
+    def list_token_exchange(self, listed: bool) -> None:
+        """Say whether the metadata list the grant; a program that has read them goes by what they said then."""
+        self._control({"exchange": listed})
 
     @property
     def counters(self) -> Counters:

@@ -18,7 +18,7 @@ from warmtoken.protocol.authority import Authority, request_authority
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.token_exchange import check_issued_token
 from warmtoken.protocol.token_reply import TokenReply, parse_token_reply
-from warmtoken.protocol.token_request import on_behalf_of_request, secrets_of
+from warmtoken.protocol.token_request import known_scopes, on_behalf_of_request, secrets_of
 from warmtoken.protocol.user_assertion import assertion_hash
 
 
@@ -36,10 +36,10 @@ class Exchange:
 
     def for_long(self, search: Search, reason: CacheRefreshReason) -> Flow[AuthenticationResult]:
         """Get an access token and keep what brings others."""
-        asked, reply = yield from self._exchange(search, reason)
+        asked, reply = yield from self._exchange(search, reason, "offline_access")
         return (yield from take_in(search.context, asked, reply))
 
-    def _exchange(self, search: Search, reason: CacheRefreshReason) -> Flow[tuple[Asked, TokenReply]]:
+    def _exchange(self, search: Search, reason: CacheRefreshReason, *also: str) -> Flow[tuple[Asked, TokenReply]]:
         context, request, slot = search.context, search.request, search.slot
         metadata = yield from provider_metadata(context, self.authority, search.watch)
         correlation_id = new_correlation_id(request.correlation_id)
@@ -48,7 +48,7 @@ class Exchange:
             on_behalf_of_request,
             context.request(self.authority, metadata, correlation_id),
             self.user_assertion,
-            request.asked,
+            [*request.asked, *known_scopes(metadata, also)],
             claims=merge_claims(request.claims, context.client_capabilities, request.client_claims),
         )
         http_request, response = yield from send(make_request, search.watch)

@@ -275,6 +275,12 @@ def sign_in_scopes(metadata: ProviderMetadata, scopes: Sequence[str]) -> str:
     return " ".join(scope for scope in united if scope.casefold() not in RESERVED or scope.casefold() in known)
 
 
+def known_scopes(metadata: ProviderMetadata, scopes: Sequence[str]) -> list[str]:
+    """Return those of the scopes that a provider lists; all where it lists none."""
+    listed = {scope.casefold() for scope in metadata.scopes}
+    return [scope for scope in scopes if not listed or scope.casefold() in listed]
+
+
 def _needed_prompt(context: RequestContext, scope: str) -> str | None:
     # OpenID Connect Core, section 11: without it offline_access may be dropped, and with it the refresh token.
     # (Microsoft's services give one without, and AD FS knows no such prompt.)
