@@ -35,7 +35,10 @@ def read(Store store not None, int db, bytes key not None):
     return txnid, value
 
 
-def scan(Store store not None, int db, bytes prefix not None, after=None, int limit=256):
+cdef enum:
+    PAGE = 256  # pairs
+
+def scan(Store store not None, int db, bytes prefix not None, after=None, int limit=PAGE):
     """Return up to `limit` pairs (key, value) under a prefix in key order, beginning behind `after`."""
     cdef MDB_cursor *cursor = NULL
     cdef MDB_val key, value
@@ -69,6 +72,20 @@ def scan(Store store not None, int db, bytes prefix not None, after=None, int li
         for i in range(2 * count):
             Py_XDECREF(harvest[i])
         free(harvest)
+
+
+def pages(Store store not None, int db, bytes prefix not None, int size=PAGE, int first=0):
+    """Yield all that `scan` finds as lists of `size` pairs at most, the first one of `first` where that is not 0.
+
+    Each is a snapshot of its own: a long listing pins no old pages of the file.
+    """
+    cdef int limit = first or size
+    after = None
+    while page := scan(store, db, prefix, after, limit):
+        yield page
+        if len(page) < limit:
+            return
+        after, limit = page[len(page) - 1][0], size  # no index from the end: wraparound is off
 
 
 cdef PyObject *_keep(bytes item) noexcept:

@@ -1,6 +1,6 @@
 """Types of the compiled engine; its documentation stands in ext/."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any, Generic, TypeVar
@@ -241,6 +241,9 @@ def read(store: Store, db: int, key: bytes) -> tuple[int, bytes | None]: ...
 def scan(
     store: Store, db: int, prefix: bytes, after: bytes | None = None, limit: int = 256
 ) -> list[tuple[bytes, bytes]]: ...
+def pages(
+    store: Store, db: int, prefix: bytes, size: int = 256, first: int = 0
+) -> Iterator[list[tuple[bytes, bytes]]]: ...
 def find_token(
     store: Store, key: bytes, scopes: bytes, usable_after_ms: int, identity_key: bytes | None
 ) -> tuple[int, bytes | None, bytes | None, bytes | None]: ...

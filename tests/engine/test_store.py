@@ -173,6 +173,26 @@ def test_scan_goes_through_all_records_in_pages(store: _engine.Store) -> None:
         assert found == [(name, name[::-1]) for name in sorted(names) if name.startswith(prefix)]
 
 
+@pytest.mark.parametrize("size", [1, 64, 333, 999, 1000])
+@pytest.mark.parametrize("first", [0, 4])
+def test_pages_are_all_that_a_scan_finds(store: _engine.Store, size: int, first: int) -> None:
+    names = [bytes([n % 3]) + key(n) for n in range(1, 1000)]
+    put(store, *[(_engine.PUT, _engine.NOTE, name, name[::-1]) for name in names])
+    for prefix in (b"", b"\1", b"none"):
+        pages = list(_engine.pages(store, _engine.NOTE, prefix, size, first))
+        wanted = [(name, name[::-1]) for name in sorted(names) if name.startswith(prefix)]
+        assert [pair for page in pages for pair in page] == wanted
+        assert all(0 < len(page) <= (first or size if n == 0 else size) for n, page in enumerate(pages))
+
+
+def test_pages_show_what_is_written_behind_them_meanwhile(store: _engine.Store) -> None:
+    put(store, *[(_engine.PUT, _engine.NOTE, key(n), b"v" * 80) for n in (1, 2)])
+    pages = _engine.pages(store, _engine.NOTE, b"", 1)
+    assert [name for name, _ in next(pages)] == [key(1)]
+    put(store, (_engine.PUT, _engine.NOTE, key(3), b"v" * 80), (_engine.DELETE, _engine.NOTE, key(2)))
+    assert [[name for name, _ in page] for page in pages] == [[key(3)]]
+
+
 def test_scan_of_nothing_finds_nothing(store: _engine.Store) -> None:
     assert _engine.scan(store, _engine.NOTE, b"prefix") == []
     assert _engine.scan(store, _engine.NOTE, b"") == []

@@ -7,10 +7,9 @@ from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.lookup_keys import LookupKeys, Owner
 from warmtoken.cache.records import ClientRecord
-from warmtoken.cache.sealing import Header, RecordType, Sealer
+from warmtoken.cache.sealing import FOR_EVER, Header, RecordType, Sealer
 
-_FOR_EVER = Header((1 << 63) - 1, 0, 1)
-_PAGE = 256
+_NEVER_ENDS = Header(FOR_EVER, 0, 1)
 _KEPT = 4096
 
 
@@ -32,7 +31,7 @@ class Clients:
             return []
         key = self._keys.client_with(environment, owner.client_id, owner.authority, token_type)
         if _engine.read(self._store, _engine.NOTE, key)[1] is None:
-            sealed = self._sealer.seal(RecordType.CLIENT, key, records.encode(record), _FOR_EVER)
+            sealed = self._sealer.seal(RecordType.CLIENT, key, records.encode(record), _NEVER_ENDS)
             return [(_engine.PUT_NEW, _engine.NOTE, key, sealed)]
         if len(self._noted) >= _KEPT:
             self._noted.clear()
@@ -44,9 +43,7 @@ class Clients:
         keys = self._keys
         prefix = keys.clients(environment) if client_id is None else keys.client(environment, client_id)
         found: list[ClientRecord] = []
-        after = None
-        while page := _engine.scan(self._store, _engine.NOTE, prefix, after, _PAGE):
+        for page in _engine.pages(self._store, _engine.NOTE, prefix):
             plains = (self._sealer.unseal(RecordType.CLIENT, key, value) for key, value in page)
             found += [records.decode_client(plain) for plain in plains if plain is not None]
-            after = page[-1][0]
         return found

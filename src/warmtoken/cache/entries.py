@@ -16,7 +16,7 @@ from warmtoken.cache.records import AccessTokenRecord, Record
 from warmtoken.cache.sealing import RecordType, is_in_partition
 from warmtoken.cache.vault import Vault
 
-_FIRST_PAGE, _PAGE = 4, 256
+_FIRST_PAGE = 4  # most users have few of a kind
 _SCOPE_AT = 24  # in a key of the scope index, behind partition and scope: the token
 
 
@@ -67,19 +67,12 @@ class Entries:
 
     def sealed_under(self, kind: RecordType, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and sealed record of all that lie under a prefix, in key order."""
-        return self._pages(KINDS[kind].db, prefix)
+        for page in _engine.pages(self._store, KINDS[kind].db, prefix, first=_FIRST_PAGE):
+            yield from page
 
     def outside_partitions(self, kind: RecordType, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield the same, but for what lies in partitions: other libraries know none."""
         return (found for found in self.sealed_under(kind, prefix) if not is_in_partition(found[1]))
-
-    def _pages(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        after, size = None, _FIRST_PAGE
-        while page := _engine.scan(self._store, db, prefix, after, size):
-            yield from page
-            if len(page) < size:
-                return
-            after, size = page[-1][0], _PAGE
 
     def opened(self, kind: RecordType, key: bytes, value: bytes) -> Any:
         """Return the record that a sealed one holds, None where it does not verify."""
@@ -102,7 +95,7 @@ class Entries:
         """Yield the access tokens of a slot that have a scope (folded), or all of them."""
         keys = self._vault.keys
         partition, hashed = keys.partition(slot.owner), keys.scopes(slot, () if scope is None else (scope,))[-1]
-        for index, _ in self._pages(_engine.SCOPE, partition + hashed):
+        for index, _ in self._vault.scan(_engine.SCOPE, partition + hashed):
             record = self.at(RecordType.ACCESS_TOKEN, partition + index[_SCOPE_AT:])
             if record is not None:
                 yield record

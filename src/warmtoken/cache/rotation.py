@@ -91,10 +91,8 @@ def _reseal_all(shared: SharedStore, sealer: LiveSealer) -> tuple[int, int, int]
 
 def _pages(store: _engine.Store) -> Iterator[tuple[int, list[tuple[bytes, bytes]]]]:
     for db in _SEALED:
-        after = None
-        while page := _engine.scan(store, db, b"", after, PER_TRANSACTION):
+        for page in _engine.pages(store, db, b"", PER_TRANSACTION):
             yield db, page
-            after = page[-1][0]
 
 
 def _reseal(sealer: LiveSealer, db: int, key: bytes, value: bytes) -> list[Operation]:

@@ -13,6 +13,7 @@ MAGIC = b"WT"
 HEADER = Struct("<2sBB8sHBxqqq12sI8x")
 _NONCE = slice(40, 52)
 _TAG_SIZE = 16
+FOR_EVER = (1 << 63) - 1  # Unix milliseconds: the end of what has none
 IN_PARTITION = 1  # among the flags of a header: nobody who looks through all records is shown this one
 
 

@@ -11,10 +11,9 @@ from warmtoken import _engine
 from warmtoken.cache import records
 from warmtoken.cache.group_commit import Operation
 from warmtoken.cache.lookup_keys import Owner, user_of
-from warmtoken.cache.sealing import Header, RecordType
+from warmtoken.cache.sealing import FOR_EVER, Header, RecordType
 from warmtoken.cache.vault import NewTokens, Vault
 
-_FOR_EVER = (1 << 63) - 1
 _PARTITION = 16  # bytes: behind the prefix of a key of the list
 
 
@@ -101,7 +100,7 @@ def _listed(vault: Vault, new: NewTokens) -> list[Operation]:
     # Refresh tokens do not say how long they last.
     lasts = new.refresh_token is not None or vault.has_refresh_token(owner)
     expires = new.access_token.expires_on if new.access_token else 0
-    ends = _FOR_EVER if lasts else 1000 * max(expires, _last_expiry(vault, owner))
+    ends = FOR_EVER if lasts else 1000 * max(expires, _last_expiry(vault, owner))
     return [*_some_ended(vault, new), _entry(vault, owner, ends)]
 
 

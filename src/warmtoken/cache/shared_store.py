@@ -15,6 +15,7 @@ from warmtoken.cache.byte_locks import ByteLocks
 from warmtoken.cache.file_systems import refuse_network_file_system
 from warmtoken.cache.flights import Attempts, Flights
 from warmtoken.cache.group_commit import GroupCommit, Operation
+from warmtoken.cache.sealing import FOR_EVER
 from warmtoken.cache.session_stamp import SessionStamp
 from warmtoken.errors import CacheError, CacheRefusedError
 
@@ -26,7 +27,6 @@ MAX_BYTES = 4 << 30
 MAX_ENTRIES = 5_000_000
 SWEEP_GRACE = 300  # seconds that an expired access token is kept
 READER_CHECK_PAUSE = 60  # seconds
-_FOR_EVER = (1 << 63) - 1
 _fork_noted = False
 
 
@@ -138,7 +138,7 @@ class SharedStore:
         if used > self._max_bytes:
             surplus = max(surplus, 64 + int((used - self._max_bytes) / used * tokens))
         if surplus:
-            self.evicted += _engine.sweep(self.store, _FOR_EVER, surplus)
+            self.evicted += _engine.sweep(self.store, FOR_EVER, surplus)
 
 
 def check_lmdb(version: tuple[int, int, int]) -> None:

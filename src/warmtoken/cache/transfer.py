@@ -18,10 +18,10 @@ from warmtoken.cache.records import (
     RefreshTokenRecord,
     SectionRecord,
 )
-from warmtoken.cache.sealing import HEADER, Header, RecordType, read_header
+from warmtoken.cache.sealing import FOR_EVER, HEADER, Header, RecordType, read_header
 from warmtoken.cache.vault import Vault
 
-_FOR_EVER = Header((1 << 63) - 1, 0, 1)  # it lies among notes, which leave when they have ended
+_NEVER_ENDS = Header(FOR_EVER, 0, 1)  # it lies among notes, which leave when they have ended
 
 
 class Contents(NamedTuple):
@@ -117,5 +117,5 @@ def _header(record: Record, generation: int) -> Header:
     if isinstance(record, AccessTokenRecord):
         return Header(record.expires_on * 1000, record.refresh_on * 1000, 1)
     if isinstance(record, SectionRecord):
-        return _FOR_EVER
+        return _NEVER_ENDS
     return Header(0, 0, generation if isinstance(record, RefreshTokenRecord) else 1)

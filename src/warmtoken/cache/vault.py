@@ -24,7 +24,6 @@ from warmtoken.cache.sealing import HEADER, MAGIC, Header, RecordType, read_head
 from warmtoken.cache.shared_store import SharedStore
 from warmtoken.errors import CacheError
 
-_PAGE = 256
 _NEVER_EXPIRES = Header(0, 0, 1)
 
 
@@ -366,11 +365,8 @@ class Vault:
 
     def scan(self, db: int, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield key and sealed record of all that lie under a prefix, in key order."""
-        # In pages, each a snapshot of its own: a long listing pins no old pages of the file.
-        after = None
-        while page := _engine.scan(self._store, db, prefix, after, _PAGE):
+        for page in _engine.pages(self._store, db, prefix):
             yield from page
-            after = page[-1][0]
 
     def remove_account(self, owner: Owner, family_id: str = "") -> None:
         """Delete a user's tokens and accounts of one client, and its family's refresh token, in one transaction.
