@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.managed_identity import Place
 from support.managed_identity_endpoint import VARIABLES, serving_identities
+from support.waiters import Waiters
 from support.world import Client, World, new_world
 
 from warmtoken.flows import sending
@@ -31,6 +32,11 @@ def no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
 def app(world: World) -> Client:
     """A public client that nobody has signed in to."""
     return world.public()
+
+
+@pytest.fixture
+def waiters(monkeypatch: pytest.MonkeyPatch) -> Waiters:
+    return Waiters(monkeypatch)
 
 
 @pytest.fixture
