@@ -17,6 +17,11 @@ from warmtoken.flows.effects import Sleep
 from warmtoken.protocol import azure_arc, managed_identity
 
 
+@pytest.fixture(autouse=True)
+def results_stay_in_memory(unhurried: None) -> None:
+    pass
+
+
 @pytest.fixture(params=["sync", "async"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     with new_world(request.param, tmp_path) as made:
