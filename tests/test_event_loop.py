@@ -29,6 +29,7 @@ from warmtoken.cache.shared_store import SharedStore
 from warmtoken.protocol import azure_arc
 from warmtoken.testing import UserAgent
 
+pytestmark = pytest.mark.usefixtures("unhurried")
 Method = Callable[[Any, Account], Coroutine[Any, Any, Any]]
 
 
@@ -144,6 +145,15 @@ def test_no_method_blocks_the_loop(world: World, on_the_loop: list[str], name: s
         with contextlib.suppress(UiRequiredError):  # of nobody, and of a refresh token that nobody knows
             world.run(lambda: method(app.application, account))
     assert on_the_loop == []
+
+
+def test_the_look_at_the_file_that_is_due_after_a_refusal_does_not_block_the_loop(world: World) -> None:
+    """The provider took so long that a minute, here, went by; in a program that is a second."""
+    account = world.sign_in(world.public()).account
+    app = world.public(before=lambda _: world.clock.advance(61))
+    world.idp.revoke_user(ALICE)
+    with pytest.raises(UiRequiredError, match="invalid_grant"):
+        app.acquire_token_silent(SCOPES, account, force_refresh=True)
 
 
 def test_a_client_assertion_is_made_where_it_may_block(world: World) -> None:
