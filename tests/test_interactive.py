@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
@@ -345,9 +346,9 @@ def test_close_from_another_thread_wakes_wait(receiver: LoopbackReceiver) -> Non
 def open_descriptors() -> set[tuple[str, str]]:
     """The number of each descriptor and what it is of, but for the one that reads the list."""
     found = set()
-    for name in os.listdir("/proc/self/fd"):
+    for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
-            found.add((name, os.readlink(f"/proc/self/fd/{name}")))
+            found.add((link.name, str(link.readlink())))
     return found
 
 

@@ -178,9 +178,7 @@ def test_those_who_want_less_are_served_by_the_wider_token(blocking: World, wait
     assert blocking.token_requests() == 1
 
 
-def test_those_who_were_challenged_for_less_are_served_by_the_wider_token(
-    blocking: World, waiters: Waiters
-) -> None:
+def test_those_who_were_challenged_for_less_are_served_by_the_wider_token(blocking: World, waiters: Waiters) -> None:
     gate = Gate()
     app = blocking.public(before=gate)
     refused = blocking.sign_in(app)

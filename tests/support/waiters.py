@@ -10,7 +10,6 @@ from warmtoken.cache.flights import Flight, Flights
 
 if TYPE_CHECKING:
     import pytest
-
     from support.world import Hook
 
 
