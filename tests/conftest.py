@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
-from isolated.support import FileReader
+from isolated.support import FileReader, UnhurriedHits
+
+from warmtoken import _engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +30,12 @@ def pytest_configure() -> None:
 def directory(tmp_path: Path) -> Path:
     """The path of a cache that is not there yet."""
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look at a cache file is due for a minute: what was found in it comes from memory all that time."""
+    monkeypatch.setattr(_engine, "Hits", UnhurriedHits)
 
 
 @pytest.fixture(scope="session")

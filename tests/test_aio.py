@@ -15,6 +15,7 @@ import warmtoken.aio
 from warmtoken import AuthenticationResult, TokenCache
 from warmtoken.aio import ConfidentialClientApplication, ManagedIdentityApplication, PublicClientApplication
 
+pytestmark = pytest.mark.usefixtures("unhurried")
 PAIRS = [
     (warmtoken.PublicClientApplication, PublicClientApplication),
     (warmtoken.ConfidentialClientApplication, ConfidentialClientApplication),

@@ -36,6 +36,11 @@ ISSUER = "https://idp.example"
 SOMEBODY = Account("somebody", "idp.example")
 
 
+@pytest.fixture(autouse=True)
+def results_stay_in_memory(unhurried: None) -> None:
+    pass
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with new_world("sync", tmp_path) as made:

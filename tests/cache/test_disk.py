@@ -67,7 +67,7 @@ def test_a_cache_whose_disk_was_full_opens_in_another_process(disk: Path) -> Non
 
 
 def run_open(directory: Path) -> str:
-    out, _ = start("open_cache.py", directory, KEY.hex()).communicate("go\n", timeout=30)
+    out, _ = start("open_cache.py", directory, KEY.hex()).communicate("go\n", timeout=120)
     return out
 
 

@@ -40,7 +40,7 @@ class Writer:
 
 
 def until(condition: object, writer: Writer, count: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while writer.waiting() != count:
         assert time.monotonic() < deadline, condition
         time.sleep(0.001)
@@ -63,7 +63,7 @@ class Thread(threading.Thread):
 def begin(writer: Writer, waiters: int) -> list[Thread]:
     """Start one thread that leads, and others that come while it writes."""
     threads = [Thread(writer, [("first",)])]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not writer.group._leader or writer.waiting():
         assert time.monotonic() < deadline
     for number in range(waiters):
@@ -77,7 +77,7 @@ def test_what_comes_during_a_write_is_written_together_by_the_next() -> None:
     threads = begin(writer, 5)
     writer.let.release(2)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert writer.written == [[[("first",)]], [[(0,)], [(1,)], [(2,)], [(3,)], [(4,)]]]
     assert [thread.outcome for thread in threads] == [(1, True), *[(2, True)] * 5]
 
@@ -89,7 +89,7 @@ def test_each_writer_learns_whether_its_own_batch_was_applied() -> None:
     until("both wait", writer, 2)
     writer.let.release(2)
     for thread in (leader, empty, full):
-        thread.join(10)
+        thread.join(60)
     assert (empty.outcome, full.outcome) == ((2, False), (2, True))
 
 
@@ -99,7 +99,7 @@ def test_all_writers_of_a_failed_transaction_get_an_error_of_their_own_and_the_n
     threads = begin(writer, 3)
     writer.let.release(2)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert [str(thread.outcome) for thread in threads] == ["the disk is full [disk_full]"] * 4
     assert len({id(thread.outcome) for thread in threads}) == 4
     writer.failure = None
@@ -111,11 +111,11 @@ def test_an_interrupted_leader_says_so_to_those_it_wrote_for_and_hands_over() ->
     writer = Writer()
     threads = begin(writer, 2)
     writer.let.release()
-    threads[0].join(10)
+    threads[0].join(60)
     writer.failure = Interrupted()
     writer.let.release()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     told = sorted(type(thread.outcome).__name__ for thread in threads[1:])
     assert told == ["CacheError", "Interrupted"]
     writer.failure = None
@@ -136,7 +136,7 @@ def test_an_interrupted_waiter_is_taken_off_the_queue_and_leaves_the_lead_to_the
     until("both wait", writer, 2)
     writer.let.release(2)
     for thread in (*threads, victim):
-        thread.join(10)
+        thread.join(60)
     assert isinstance(victim.outcome, Interrupted)
     assert writer.written == [[[("first",)]], [[("next",)]]]
 
@@ -154,7 +154,7 @@ class InterruptedLock:
     def acquire(self) -> bool:
         if self._lock.acquire(blocking=False):
             return True
-        assert self._lock.acquire(timeout=10)
+        assert self._lock.acquire(timeout=60)
         raise Interrupted
 
     def release(self) -> None:
@@ -169,12 +169,18 @@ def test_writers_in_a_row_share_transactions() -> None:
         time.sleep(0.002)
         return len(transactions), [True] * len(batches)
 
-    group = GroupCommit()
-    threads = [threading.Thread(target=lambda: [group.commit([("x",)], apply) for _ in range(10)]) for _ in range(32)]
+    group, begin = GroupCommit(), threading.Barrier(32)
+
+    def write() -> None:
+        begin.wait(60)
+        for _ in range(10):
+            group.commit([("x",)], apply)
+
+    threads = [threading.Thread(target=write) for _ in range(32)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert sum(transactions) == 320
     assert len(transactions) <= 80
 
@@ -191,6 +197,6 @@ def test_an_interrupt_at_any_place_leaves_nobody_waiting() -> None:
     for _ in interrupted_everywhere(commit, group_commit, but_in=("_leave", "_hand_over")):
         after = threading.Thread(target=lambda: group.commit([("next",)], apply), daemon=True)
         after.start()
-        after.join(5)
+        after.join(60)
         assert not after.is_alive()
         assert group._queue == []

@@ -163,7 +163,7 @@ def test_the_stamp_is_held_for_as_long_as_the_file_is_open(directory: Path) -> N
 def test_a_forked_child_holds_the_stamp_that_it_may_need(directory: Path) -> None:
     process = start("hold_cache.py", directory, "in a child that never uses it")
     assert first_line(process).startswith("child")
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     assert is_held(directory)
     edit_stamp(directory, "pid_namespace", "1")
     with pytest.raises(CacheRefusedError):

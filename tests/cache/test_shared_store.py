@@ -81,7 +81,7 @@ def test_a_writer_gives_up_where_another_process_keeps_the_gate(directory: Path)
     begin = time.monotonic()
     with pytest.raises(CacheLockedError) as caught:
         vault.save(new_tokens("during"))
-    assert 1.9 < time.monotonic() - begin < 4
+    assert 1.9 < time.monotonic() - begin < 30
     assert caught.value.code == "write_gate_timeout"
     assert secret_of(vault) == "before"
     finish(other)

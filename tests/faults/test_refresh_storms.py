@@ -103,7 +103,7 @@ def test_one_refresh_ahead_of_time_while_all_are_served(world: World, crowd: Cro
     world.idp.refresh_in = 1800
     crowd.ask(after=3600)
     world.idp.reset_counters()
-    world.idp.token_delay = 0.2
+    world.idp.token_delay = 2.0  # until then all have been served
     for number in range(SCALE.early_refreshes):
         served = crowd.ask(after=1990)
         assert all_got_one_token(served), (number, served)
@@ -139,6 +139,9 @@ POINTS = {
 }
 
 
+SLOW = 30.0  # seconds that nobody waits for: the process is killed meanwhile
+
+
 class Victim:
     """Kills processes in the middle of a refresh."""
 
@@ -153,8 +156,8 @@ class Victim:
         self.world.clock.advance(3600)
         self.ahead += 3600
         if point == "while the provider works":
-            idp.fail_next("token", delay=0.2, disconnect="before")
-        idp.token_delay = 0.2 if point == "when the provider has answered" else 0.0
+            idp.fail_next("token", delay=SLOW, disconnect="before")
+        idp.token_delay = SLOW if point == "when the provider has answered" else 0.0
         pid = self._told(point)
         if point == "while the provider works":
             eventually(lambda: idp.counters.faults_injected)

@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 from support.managed_identity import Place
 from support.managed_identity_endpoint import VARIABLES, serving_identities
+from support.waiters import Waiters
 from support.world import Client, World, new_world
 
 from warmtoken.flows import sending
 from warmtoken.flows.effects import Sleep
 from warmtoken.protocol import azure_arc, managed_identity
+
+
+@pytest.fixture(autouse=True)
+def results_stay_in_memory(unhurried: None) -> None:
+    pass
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -31,6 +37,11 @@ def no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
 def app(world: World) -> Client:
     """A public client that nobody has signed in to."""
     return world.public()
+
+
+@pytest.fixture
+def waiters(monkeypatch: pytest.MonkeyPatch) -> Waiters:
+    return Waiters(monkeypatch)
 
 
 @pytest.fixture

@@ -440,7 +440,7 @@ def test_a_cancelled_call_stops_polling(tmp_path: Path) -> None:
                 await task
             return asyncio.get_running_loop().time() - since
 
-        assert world.run(cancel_while_waiting) < 2
+        assert world.run(cancel_while_waiting) < 30
         assert world.token_requests() == 1
 
 

@@ -329,7 +329,7 @@ def test_two_clients_never_spend_one_token_twice(blocking: Household) -> None:
 
     def ask(number: int) -> str:
         app = blocking.app(("cli", "editor")[number % 2])
-        barrier.wait(20)
+        barrier.wait(60)
         return str(app.acquire_token_silent(SCOPES, account).access_token)
 
     with ThreadPoolExecutor(16) as pool:
@@ -367,7 +367,7 @@ def test_all_who_wait_for_a_stranger_go_on_after_one_refusal(blocking: Household
 
     def ask(_: int) -> str:
         app = blocking.app("stranger")
-        barrier.wait(20)
+        barrier.wait(60)
         return str(app.acquire_token_silent(SCOPES, account).access_token)
 
     with ThreadPoolExecutor(8) as pool:

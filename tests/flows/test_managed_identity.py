@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support.managed_identity import CLAIMS, GUID, RESOURCE_ID, VAULT, Place, failed
 from support.managed_identity_endpoint import SOURCES
+from support.waiters import Waiters
 from support.world import Client, World
 
 import warmtoken
@@ -287,16 +288,16 @@ def test_where_the_endpoint_knows_no_revocation_a_challenge_just_brings_another(
     assert all(not {"xms_cc", "token_sha256_to_refresh", "claims"} & asked.keys() for asked in place.asked)
 
 
-def test_all_who_got_the_challenge_share_one_new_token(place: Place) -> None:
+def test_all_who_got_the_challenge_share_one_new_token(place: Place, waiters: Waiters) -> None:
     app = place.app()
     first = app.acquire_token_for_managed_identity(VAULT)
-    place.endpoint.delay = 0.2
+    place.endpoint.hold = lambda: waiters.expect(7)
     sibling = Place(place.world.sibling(), place.endpoint, place.stack)
     apps = [sibling.app(cache=place.world.new_cache()) for _ in range(8)]
     barrier = threading.Barrier(len(apps))
 
     def ask(one: Client) -> str:
-        barrier.wait(10)
+        barrier.wait(60)
         token: str = one.acquire_token_for_managed_identity(VAULT, claims=CLAIMS).access_token
         return token
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from flows.test_single_flight import at_once, tokens_of
+from flows.test_single_flight import at_once, both_are_there, tokens_of
 from support.microsoft import AsyncMicrosoft, Microsoft
 from support.on_behalf_of import API, DAY, GRANT, caller, grants, plains, renewed, sessions
 from support.world import ALICE, BOB, Client, World
@@ -265,13 +265,12 @@ def test_one_request_for_all_who_have_the_same_assertion(world: World, api: Clie
     assert grants(world) == {GRANT: 1}
 
 
-def test_callers_do_not_wait_for_each_other(world: World, api: Client) -> None:
+def test_callers_do_not_wait_for_each_other(world: World) -> None:
+    """The request of each is held until that of the other is there."""
     assertions = [caller(world), caller(world, BOB)]
-    world.idp.reset_counters()
-    world.idp.token_delay = 0.3
+    api = world.confidential(before=both_are_there())
     results = at_once(world, api, lambda client, number: client.acquire_token_on_behalf_of(assertions[number], API), 2)
     assert [result.account.username for result in results] == [ALICE, BOB]
-    assert world.idp.counters.most_in_flight == 2
 
 
 # --- accounts ---

@@ -6,14 +6,14 @@ import asyncio
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from support.world import ALICE, BOB, SCOPES, Client, World, new_world
+from support.waiters import Waiters
+from support.world import ALICE, BOB, SCOPES, Client, Hook, World, new_world
 
 from warmtoken import ServiceError
 from warmtoken.errors import CacheLockedError
@@ -67,6 +67,12 @@ def at_once(world: World, app: Client, ask: Callable[[Any, int], Any], count: in
     return in_tasks(world, lambda number: ask(app.application, number), count)
 
 
+def both_are_there() -> Hook:
+    """A hook that holds each of two requests until the other is there."""
+    barrier = threading.Barrier(2)
+    return lambda _: barrier.wait(60)
+
+
 def tokens_of(results: list[Any]) -> set[str]:
     return {result.access_token for result in results}
 
@@ -81,9 +87,9 @@ def test_one_refresh_for_all_who_find_the_token_expired(world: World, app: Clien
     assert (counters.grants, counters.replays_detected) == ({"refresh_token": 1}, 0)
 
 
-def test_one_refresh_for_all_who_force_it_at_the_same_time(world: World, app: Client) -> None:
-    signed_in = world.sign_in(app)
-    world.idp.token_delay = 0.3
+def test_one_refresh_for_all_who_force_it_at_the_same_time(world: World, waiters: Waiters) -> None:
+    signed_in = world.sign_in(world.public())
+    app = world.public(before=waiters.expected(15))
     results = at_once(
         world, app, lambda client, _: client.acquire_token_silent(SCOPES, signed_in.account, force_refresh=True), 16
     )
@@ -114,10 +120,11 @@ def test_one_request_for_all_who_had_the_same_token_refused(world: World, app: C
     assert world.token_requests() == 1
 
 
-def test_all_share_the_error_of_the_one_request(world: World, app: Client) -> None:
-    account = world.sign_in(app).account
+def test_all_share_the_error_of_the_one_request(world: World, waiters: Waiters) -> None:
+    account = world.sign_in(world.public()).account
+    app = world.public(before=waiters.expected(CALLERS - 1))
     world.clock.advance(3600)
-    world.idp.fail_next("token", times=CALLERS, status=500, delay=0.5)
+    world.idp.fail_next("token", times=CALLERS, status=500)
     results = at_once(world, app, lambda client, _: client.acquire_token_silent(SCOPES, account))
     assert {(type(error), error.code) for error in results} == {(ServiceError, "service_not_available")}
     assert len({id(error) for error in results}) == CALLERS  # each raises an exception of its own
@@ -131,9 +138,9 @@ class OutOfOrderError(Exception):
         super().__init__(f"{number}: {reason}")
 
 
-def test_all_share_an_error_that_cannot_be_copied(world: World) -> None:
+def test_all_share_an_error_that_cannot_be_copied(world: World, waiters: Waiters) -> None:
     def fail(_: HttpRequest) -> None:
-        time.sleep(0.3)
+        waiters.expect(3)
         raise OutOfOrderError(7, "lost")
 
     app = world.public(before=fail)
@@ -155,7 +162,7 @@ def test_other_scopes_wait_and_then_use_the_new_refresh_token(world: World, app:
     assert counters.most_in_flight == 1
 
 
-def test_those_who_want_less_are_served_by_the_wider_token(blocking: World) -> None:
+def test_those_who_want_less_are_served_by_the_wider_token(blocking: World, waiters: Waiters) -> None:
     gate = Gate()
     app = blocking.public(before=gate)
     account = blocking.sign_in(app).account
@@ -163,14 +170,15 @@ def test_those_who_want_less_are_served_by_the_wider_token(blocking: World) -> N
     gate.armed = True
     with ThreadPoolExecutor(2) as pool:
         wide = pool.submit(app.acquire_token_silent, SCOPES, account)
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(60)
         narrow = pool.submit(app.acquire_token_silent, ["orders.read"], account)
-        threading.Timer(0.1, gate.open.set).start()
+        waiters.expect(1)
+        gate.open.set()
         assert wide.result().access_token == narrow.result().access_token
     assert blocking.token_requests() == 1
 
 
-def test_those_who_were_challenged_for_less_are_served_by_the_wider_token(blocking: World) -> None:
+def test_those_who_were_challenged_for_less_are_served_by_the_wider_token(blocking: World, waiters: Waiters) -> None:
     gate = Gate()
     app = blocking.public(before=gate)
     refused = blocking.sign_in(app)
@@ -181,20 +189,21 @@ def test_those_who_were_challenged_for_less_are_served_by_the_wider_token(blocki
     gate.armed = True
     with ThreadPoolExecutor(2) as pool:
         wide = pool.submit(app.acquire_token_silent, SCOPES, refused.account, **ask)
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(60)
         narrow = pool.submit(app.acquire_token_silent, ["orders.read"], refused.account, **ask)
-        threading.Timer(0.1, gate.open.set).start()
+        waiters.expect(1)
+        gate.open.set()
         assert wide.result().access_token == narrow.result().access_token
     assert blocking.token_requests() == 1
 
 
-def test_users_do_not_wait_for_each_other(world: World, app: Client) -> None:
-    accounts = [world.sign_in(app, user).account for user in (ALICE, BOB)]
+def test_users_do_not_wait_for_each_other(world: World) -> None:
+    """The request of each is held until that of the other is there."""
+    accounts = [world.sign_in(world.public(), user).account for user in (ALICE, BOB)]
+    app = world.public(before=both_are_there())
     world.clock.advance(3600)
-    world.idp.token_delay = 0.3
     results = at_once(world, app, lambda client, number: client.acquire_token_silent(SCOPES, accounts[number]), 2)
     assert [result.account for result in results] == accounts
-    assert world.idp.counters.most_in_flight == 2
 
 
 def test_another_cache_object_and_another_kind_of_application_wait_too(blocking: World) -> None:
@@ -228,7 +237,7 @@ class Gate:
     def __call__(self, _: HttpRequest) -> None:
         if self.armed:
             self.reached.set()
-            assert self.open.wait(20)
+            assert self.open.wait(60)
 
 
 async def until(event: threading.Event) -> None:
@@ -251,7 +260,7 @@ def test_cancelling_callers_does_not_cancel_the_refresh(awaiting: World, cancell
         await asyncio.sleep(0.02)
         for number in cancelled:
             tasks[number].cancel()
-        await asyncio.sleep(0.02)
+        await asyncio.wait([tasks[number] for number in cancelled], timeout=60)
         assert [task.cancelled() for task in tasks] == [number in cancelled for number in range(4)]
         gate.open.set()
         results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -312,13 +321,13 @@ def test_closing_an_application_waits_for_the_refresh_of_another_thread(blocking
     gate.armed = True
     with ThreadPoolExecutor(2) as pool:
         refreshing = pool.submit(app.acquire_token_silent, SCOPES, account)
-        assert gate.reached.wait(10)
+        assert gate.reached.wait(60)
         closing = pool.submit(app.application.close)
         with pytest.raises(TimeoutError):
             closing.result(0.05)
         gate.open.set()
-        closing.result(10)
-        assert refreshing.result(10).account == account
+        closing.result(60)
+        assert refreshing.result(60).account == account
 
 
 def test_an_application_can_be_closed_within_its_own_refresh(blocking: World) -> None:
@@ -403,7 +412,7 @@ def test_a_wait_has_an_end(blocking: World, monkeypatch: pytest.MonkeyPatch) -> 
     gate.armed = True
     leader = threading.Thread(target=app.acquire_token_silent, args=(SCOPES, account))
     leader.start()
-    assert gate.reached.wait(10)
+    assert gate.reached.wait(60)
     monkeypatch.setattr(single_flight, "DEADLINE", 0.1)
     with pytest.raises(CacheLockedError) as failed:
         app.acquire_token_silent(SCOPES, account)

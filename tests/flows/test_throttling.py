@@ -71,12 +71,13 @@ def words_of(error: ServiceError) -> tuple[Any, ...]:
 def test_as_long_as_the_provider_said_its_words_are_repeated_without_a_request(world: World, app: Client) -> None:
     signed_in = world.sign_in(app)
     throttled(world)
+    since = world.clock.time()
     first = failed(lambda: forced(app, signed_in), ThrottledError)
     assert first.retry_after == 17
     world.clock.advance(10)
     again = failed(lambda: forced(app, signed_in, correlation_id="another"), ThrottledError)
     assert words_of(again) == words_of(first)
-    assert again.retry_after == pytest.approx(7, abs=0.5)
+    assert since + 16.99 - world.clock.time() <= again.retry_after <= 7
     assert world.token_requests() == 1
     world.clock.advance(7)
     assert forced(app, signed_in).access_token != signed_in.access_token
@@ -118,14 +119,15 @@ def test_nobody_is_kept_away_for_more_than_an_hour(world: World, app: Client) ->
 def test_without_retry_after_a_public_client_waits_for_a_minute(world: World, app: Client, status: int) -> None:
     signed_in = world.sign_in(app)
     throttled(world, None, status, times=2)
+    since = world.clock.time()
     first = failed(lambda: forced(app, signed_in), ServiceError)
     asked = world.token_requests()
-    world.clock.advance(59)
+    world.clock.advance(50)
     again = failed(lambda: forced(app, signed_in), ThrottledError)
     assert words_of(again) == words_of(first)
-    assert 0 < again.retry_after <= 1
+    assert since + 59.99 - world.clock.time() <= again.retry_after <= 10
     world.idp.clear_faults()
-    world.clock.advance(1.5)
+    world.clock.advance(again.retry_after + 0.1)
     forced(app, signed_in)
     assert world.token_requests() == asked + 1
 
@@ -219,12 +221,12 @@ def test_a_refusal_is_repeated_for_two_minutes(world: World, app: Client) -> Non
     signed_in = world.sign_in(app)
     refused(world)
     first = failed(lambda: forced(app, signed_in), UiRequiredError)
-    world.clock.advance(119)
+    world.clock.advance(110)
     again = failed(lambda: forced(app, signed_in), UiRequiredError)
     assert vars(again) == vars(first)
     assert (again.code, again.claims, again.classification) == ("invalid_grant", MFA["claims"], "basic_action")
     assert world.token_requests() == 1
-    world.clock.advance(1.5)
+    world.clock.advance(10.1)
     assert forced(app, signed_in).access_token
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import httpx2
 
 MAX_STEPS = 20
-STEP_SECONDS = 10.0
+STEP_SECONDS = 60.0
 
 
 class Browser:
@@ -34,7 +34,7 @@ class Browser:
     def join(self) -> None:
         """Wait until the last call is done; raise its error."""
         if self._thread is not None:
-            self._thread.join(MAX_STEPS * STEP_SECONDS)
+            self._thread.join(2 * STEP_SECONDS)
         if self.error is not None:
             raise self.error
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 STOP_SECONDS = 10.0
 SETTINGS = {
     "at": 60,
@@ -71,7 +71,7 @@ class Provider:
             self.issuer = _issuer(self._process, directory)
             # Node closes idle connections after as long as httpx2 keeps them: no connection is used twice.
             limits = httpx2.Limits(max_keepalive_connections=0)
-            self._http = httpx2.Client(base_url=self.issuer, trust_env=False, limits=limits)
+            self._http = httpx2.Client(base_url=self.issuer, trust_env=False, limits=limits, timeout=60)
         except BaseException:
             self._end()
             raise

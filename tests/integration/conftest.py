@@ -29,6 +29,11 @@ def provider_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Provi
 
 
 @pytest.fixture(autouse=True)
+def results_stay_in_memory(unhurried: None) -> None:
+    pass
+
+
+@pytest.fixture(autouse=True)
 def no_pause_before_a_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "RETRY_PAUSE", (0.0, 0.0))
 

@@ -37,7 +37,7 @@ class Program:
     def sign_in(self, *scopes: str, prompt: str | None = None) -> AuthenticationResult:
         """Sign the browser's user in."""
         call = self.app.acquire_token_interactive(
-            list(scopes or (READ,)), prompt=prompt, open_browser=self.browser, timeout=30
+            list(scopes or (READ,)), prompt=prompt, open_browser=self.browser, timeout=90
         )
         result: AuthenticationResult = self.world.run(call)
         self.account = result.account
@@ -53,7 +53,7 @@ class Program:
 
     def acquire(self, *scopes: str) -> AuthenticationResult:
         """Acquire a token with the pattern in one call."""
-        call = self.app.acquire_token(list(scopes or (READ,)), open_browser=self.browser, timeout=30)
+        call = self.app.acquire_token(list(scopes or (READ,)), open_browser=self.browser, timeout=90)
         result: AuthenticationResult = self.world.run(call)
         return result
 

@@ -125,4 +125,4 @@ def test_an_expired_token_is_not_served_while_the_provider_is_away(program: Prog
         with pytest.raises(TransportError):
             program.silent()
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30

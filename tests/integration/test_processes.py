@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from integration.worlds import WorldName
 
 PROCESSES, CALLERS = 8, 4
-TAKEOVER_SECONDS = 2.0
+TAKEOVER_SECONDS = 8.0  # the request that was cut off lasts for ten
 LATE = LIFETIME + 1
 
 
@@ -32,7 +32,7 @@ def signed_in(provider: Provider, browser: Browser, tmp_path: Path) -> Path:
     world = SyncWorld()
     with TokenCache(tmp_path / "cache", key=KEY) as cache:
         app = world.public(provider.issuer, cache)
-        app.acquire_token_interactive([READ], open_browser=browser, timeout=30)
+        app.acquire_token_interactive([READ], open_browser=browser, timeout=60)
     world.close()
     provider.pass_time(LATE)
     return tmp_path / "cache"
@@ -91,7 +91,7 @@ def test_a_killed_process_does_not_keep_the_others_from_refreshing(
 
     doomed.kill()
     killed = time.monotonic()
-    tokens = heir.tokens(timeout=30)
+    tokens = heir.tokens(timeout=60)
     took = time.monotonic() - killed
 
     assert len(tokens) == 1
@@ -102,7 +102,7 @@ def test_a_killed_process_does_not_keep_the_others_from_refreshing(
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "expected this to come true within 30 s"
+        assert time.monotonic() < deadline, "expected this to come true within 60 s"
         time.sleep(0.01)

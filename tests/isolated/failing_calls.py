@@ -3,7 +3,7 @@
 Under the preload shim: a directory; "create", "open" or "put": whether the call fails in making a cache, in opening one
 and writing, or in writing to one that was opened before; a mask of calls, what happens
 there (shim.FAIL, shim.SHORT), the errno. Each n has a process of its own. Prints a line of JSON for each: whether the
-fault came, what the write ended in ("ok", an error's code, "memory"), what reading and writing ended in within a second
+fault came, what the write ended in ("ok", an error's code, "memory"), what reading and writing ended in some seconds
 after, and what was found: the number before (0 in a new cache), the write's own or the one after.
 """
 
@@ -23,7 +23,7 @@ from isolated.support import find, new_tokens, open_vault, secret_of
 from warmtoken.cache.vault import Vault
 from warmtoken.errors import CacheError
 
-RECOVERS = 1.0  # seconds
+RECOVERS = 5.0  # seconds
 HANGS = 30  # seconds
 LONG = "x" * 9000
 MOST = 3000
@@ -47,7 +47,7 @@ def save(directory: Path, number: int) -> Vault:
 
 
 def until_it_works(work: object) -> str:
-    """Try for a second; return what the last try ended in."""
+    """Try for some seconds; return what the last try ended in."""
     deadline = time.monotonic() + RECOVERS
     while (said := outcome(work)) != "ok" and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -24,7 +24,7 @@ from warmtoken.cache.vault import Vault
 from warmtoken.errors import CacheLockedError
 
 ALIVE = 20
-HANGS = 30  # seconds
+HANGS = 90  # seconds
 READING, WRITING = 6, 2
 
 

@@ -56,7 +56,7 @@ def wait_beside_a_stopped_writer(vault: Vault) -> int:
     holder = start("hold_lock.py", vault.shared.directory / "tokens-v1.gate", GATE)
     assert holder.stdout is not None
     holder.stdout.readline()
-    longest, tries, until = 0.0, 0, time.monotonic() + 10
+    longest, tries, until = 0.0, 0, time.monotonic() + 60
     while tries < 2 and time.monotonic() < until:
         begin = time.monotonic()
         assert find(vault) is not None

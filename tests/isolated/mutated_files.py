@@ -22,7 +22,7 @@ from isolated.support import find, new_tokens, open_vault
 from warmtoken.errors import CacheError
 
 USERS = 20
-HANGS = 5  # seconds
+HANGS = 60  # seconds
 FINE, REFUSED, FAILED, CHANGED, WRONG = 0, 10, 11, 12, 13
 NAMES = {FINE: "used", REFUSED: "refused", FAILED: "error", CHANGED: "changed", WRONG: "wrong"}
 

@@ -32,7 +32,7 @@ WRITES = 60
 SECTOR = 512
 UNSYNCED_WITHOUT_SYNC = 20
 VERIFIED = 10  # of so many files one goes to the verifier too, and is written to
-HANGS = 10  # seconds
+HANGS = 60  # seconds
 
 
 def record(directory: Path, log: Path) -> bytes:

@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from support import KEY
+from support import KEY, UnhurriedHits
 
-from warmtoken import Account, TokenCache
+from warmtoken import Account, TokenCache, _engine
 from warmtoken.aio import PublicClientApplication
 from warmtoken.cache.records import AccessTokenRecord
 from warmtoken.cache.vault import NewTokens
@@ -48,6 +48,7 @@ async def main(app: PublicClientApplication, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    _engine.Hits = UnhurriedHits  # type: ignore[misc]
     cache = TokenCache(Path(sys.argv[1]), key=KEY)
     app = PublicClientApplication("client", authority="https://idp.example.test", cache=cache)
     names = [f"scope-{number:03d}" for number in range((ROUNDS + 1) * EACH)]

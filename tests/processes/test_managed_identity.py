@@ -33,7 +33,7 @@ def test_eight_processes_ask_the_endpoint_once(tmp_path: Path, monkeypatch: pyte
             answers = [ours.recv() for ours, _ in pipes if ours.poll(60)]
         finally:
             for worker in workers:
-                worker.join(30)
+                worker.join(60)
                 worker.kill()
         assert len(endpoint.seen) == 1
     assert {token for token, _ in answers} == set(endpoint.granted)

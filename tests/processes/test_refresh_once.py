@@ -37,7 +37,7 @@ def process(target: Any, *arguments: Any) -> Iterator[tuple[BaseProcess, Connect
     theirs.close()
     try:
         yield started, ours
-        started.join(30)
+        started.join(90)
         assert started.exitcode is not None, "the process did not end"
     finally:
         started.kill()
@@ -46,7 +46,7 @@ def process(target: Any, *arguments: Any) -> Iterator[tuple[BaseProcess, Connect
         ours.close()
 
 
-def received(pipe: Connection, seconds: float = 30) -> Any:
+def received(pipe: Connection, seconds: float = 90) -> Any:
     assert pipe.poll(seconds), "the process did not answer in time"
     return pipe.recv()
 
@@ -86,7 +86,7 @@ def test_another_process_takes_over_from_one_that_was_killed(world: World) -> No
         leader.kill()
         since = time.monotonic()
         result = app.acquire_token_silent(SCOPES, account, force_refresh=True)
-        assert time.monotonic() - since < 5
+        assert time.monotonic() - since < 30  # the request that was cut off lasts for a minute
         leader.join()
         assert leader.exitcode == -signal.SIGKILL
     assert result.metadata.token_source == "identity_provider"

@@ -80,6 +80,7 @@ class Server:
     def close(self) -> None:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join()  # it may have a connection that is not yet in the list
         self._listener.close()
         for sock in self._sockets:
             with suppress(OSError):

@@ -8,7 +8,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -86,6 +86,7 @@ class ManagedIdentityEndpoint:
         self.fields: dict[str, Any] = {}
         self.lifetime = 3600
         self.delay = 0.0
+        self.hold: Callable[[], object] = lambda: None  # what to wait for before each answer
         self._clock = clock
         self._directory = directory
         self._lock = threading.Lock()
@@ -129,6 +130,7 @@ class ManagedIdentityEndpoint:
     def answer(self, seen: Seen) -> Answer:
         """Return what the platform answers, and note the request."""
         time.sleep(self.delay)
+        self.hold()
         with self._lock:
             self.seen.append(seen)
             if self.next_answers:

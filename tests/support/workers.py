@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isolated.support import UnhurriedHits
 from support.family import AUTHORITY, FamilyProvider
 from support.world import KEY, SCOPES
 
@@ -21,6 +22,7 @@ from warmtoken import (
     PublicClientApplication,
     TokenCache,
     UiRequiredError,
+    _engine,
 )
 from warmtoken.testing import Clock
 
@@ -54,6 +56,7 @@ class Place:
     def _cache(self) -> TokenCache:
         clock = Clock()
         clock.advance(self.ahead)
+        _engine.Hits = UnhurriedHits  # type: ignore[misc]
         return TokenCache(self.directory, key=KEY, clock=clock)
 
 

@@ -209,7 +209,7 @@ def new_world(mode: Mode, directory: Path) -> Iterator[World]:
             world.close()
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Wait until a condition holds and return its value; fails after some seconds."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -137,6 +137,6 @@ def test_a_form_of_a_foreign_page_cannot_control(http: httpx2.Client, idp: Ident
 
 def test_stop(idp: IdentityProvider, control: IdentityProviderControl) -> None:
     control.stop()
-    assert idp.wait(10)
+    assert idp.wait(60)
     with pytest.raises(OSError, match="refused"):
         _ = control.counters

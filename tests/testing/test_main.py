@@ -33,7 +33,7 @@ def running(*options: str) -> Generator[tuple[subprocess.Popen[str], str]]:
 def test_signals_end_it_cleanly(number: signal.Signals) -> None:
     with running() as (process, _):
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out == ""
     assert "development only" in err
@@ -43,7 +43,7 @@ def test_signals_end_it_cleanly(number: signal.Signals) -> None:
 def test_the_control_can_end_it() -> None:
     with running() as (process, issuer):
         IdentityProviderControl(issuer).stop()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_options_are_the_settings() -> None:

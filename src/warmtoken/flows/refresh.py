@@ -74,6 +74,7 @@ def renew(context: Context, renewal: Renewal) -> Flow[AuthenticationResult | Non
         yield from note_stranger(context, renewal.slot.owner)
         return None
     except UiRequiredError as error:
+        yield from open_cache(context)  # after a request it may be time to look at the file again
         newer = renewal.refresh_token(context)
         if newer is not None and newer.record.secret != found.record.secret:  # a sign-in replaced it while we asked
             return renewal.look() or (yield from _redeem(context, renewal, newer))
