@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from typing import Any
 
@@ -259,7 +260,11 @@ def test_what_another_process_has_refreshed_meanwhile_is_not_refreshed_again(
 
     def after_another(offset: int) -> bool:
         monkeypatch.setattr(vault.shared.locks, "try_lock", try_lock)
-        vault.save(NewTokens(slot, lookup_scopes(signed_in.scopes), record))
+        new = NewTokens(slot, lookup_scopes(signed_in.scopes), record)
+        another = threading.Thread(target=vault.save, args=(new,))  # an event loop must not write, nor wait for a lock
+        another.start()
+        while another.is_alive():
+            os.sched_yield()
         return try_lock(offset)
 
     monkeypatch.setattr(vault.shared.locks, "try_lock", after_another)
