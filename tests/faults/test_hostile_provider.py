@@ -30,6 +30,7 @@ from support.fault_server import (
     server_context,
     serving,
 )
+from support.waiters import Waiters
 from support.world import KEY, Client, Mode, World, new_world
 
 import warmtoken
@@ -190,17 +191,18 @@ def test_bytes_after_the_end_of_a_reply_are_no_part_of_it_and_cost_one_connectio
     assert renewed.access_token != signed_in.access_token
 
 
-def test_sixty_four_callers_meet_a_fault_with_one_request(world: World, provider: FaultyProvider, app: Client) -> None:
+def test_sixty_four_callers_meet_a_fault_with_one_request(
+    world: World, provider: FaultyProvider, app: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     signed_in = sign_in(app, provider)
-    asked, go = len(provider.token_requests), threading.Event()
+    asked, waiters = len(provider.token_requests), Waiters(monkeypatch)
 
     def reset_when_all_are_here(sock: socket.socket) -> None:
-        go.wait(20)
+        waiters.expect(63)
         reset(b"HTTP/1.1 200 OK\r\n")(sock)
 
     provider.answer = reset_when_all_are_here
     world.clock.advance(HOUR)
-    threading.Timer(0.5, go.set).start()
     errors = at_once(world, lambda: app.application.acquire_token_silent(READ, signed_in.account), 64)
     assert {(type(error), error.code) for error in errors} == {(TransportError, "connection_failed")}
     assert len(provider.token_requests) == asked + 2  # it is sent once more
