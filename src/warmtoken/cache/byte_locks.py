@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from warmtoken.cache.paths import cannot, close_if_of, is_descriptor_of
+from warmtoken.cache.paths import cannot, close_if_of, identity_at, is_descriptor_of, is_still_at
 from warmtoken.errors import CacheLockedError
 
 GATE = 0  # before every write; all other offsets are tokens that are being fetched
@@ -36,7 +36,7 @@ class _Descriptors:
 
     def take(self, path: Path) -> tuple[_Identity, int]:
         with self.lock:
-            found = _identity(path)
+            found = identity_at(path)
             if found not in self._open or not is_descriptor_of(self._open[found], found):
                 fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
                 opened = os.fstat(fd)
@@ -53,14 +53,6 @@ class _Descriptors:
             if not self._users[identity]:
                 del self._users[identity]
                 close_if_of(self._open.pop(identity), identity)
-
-
-def _identity(path: Path) -> _Identity | None:
-    try:
-        found = os.lstat(path)
-    except OSError:  # whoever opens it says why
-        return None
-    return found.st_dev, found.st_ino
 
 
 _descriptors = _Descriptors()
@@ -86,7 +78,7 @@ class ByteLocks:
     @property
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that is locked, not deleted or replaced by another."""
-        return _identity(self._path) == self._identity and is_descriptor_of(self._fd, self._identity)
+        return is_still_at(self._path, self._fd, self._identity)
 
     def try_lock(self, offset: int) -> bool:
         """Lock the byte at `offset` if no other process has it, and tell whether it is ours now."""

@@ -102,6 +102,20 @@ def is_descriptor_of(fd: int, identity: tuple[int, int] | None) -> bool:
     return (found.st_dev, found.st_ino) == identity
 
 
+def identity_at(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of what is at a path, be it a link; None where nothing can be found out."""
+    try:
+        found = os.lstat(path)
+    except OSError:  # whoever opens it says why
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_still_at(path: Path, fd: int, identity: tuple[int, int] | None) -> bool:
+    """Tell whether the file with this device and inode is the one at the path, and the descriptor's."""
+    return identity_at(path) == identity and is_descriptor_of(fd, identity)
+
+
 def close_if_of(fd: int, identity: tuple[int, int] | None) -> None:
     """Close a descriptor that is still of the file with this device and inode."""
     if is_descriptor_of(fd, identity):

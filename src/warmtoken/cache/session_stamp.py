@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from warmtoken import _engine
-from warmtoken.cache.paths import cannot, close_if_of, is_descriptor_of
+from warmtoken.cache.paths import cannot, close_if_of, is_still_at
 from warmtoken.errors import CacheRefusedError
 
 SIZE = 512  # bytes, always: a full disk does not stop a stamp from being written over another
@@ -67,11 +67,7 @@ class SessionStamp:
     @property
     def is_current(self) -> bool:
         """Whether the file at the path is still the one that is locked, not deleted or replaced by another."""
-        try:
-            found = os.lstat(self._path)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._identity and is_descriptor_of(self._fd, self._identity)
+        return is_still_at(self._path, self._fd, self._identity)
 
     def _close(self) -> None:
         if self._fd >= 0:
