@@ -11,7 +11,7 @@ from typing import cast
 from warmtoken.credentials import AppTokenProvider, AppTokenProviderParameters
 from warmtoken.errors import TransportError, WarmTokenError
 from warmtoken.flows.effects import Await, Call, Flow
-from warmtoken.flows.replies import Asked, take_in
+from warmtoken.flows.replies import asked_by_client, take_in
 from warmtoken.flows.requests import new_correlation_id
 from warmtoken.flows.search import Search
 from warmtoken.models import AuthenticationResult, CacheRefreshReason
@@ -43,17 +43,7 @@ def ask_program(
     finally:
         watch.count_http(since)
     reply = read_provided(returned, correlation_id=correlation_id)
-    asked = Asked(
-        authority,
-        _NOWHERE,
-        request.asked,
-        correlation_id,
-        sent_at,
-        watch,
-        reason,
-        for_user=False,
-        extended_key=request.extended_key,
-    )
+    asked = asked_by_client(search, authority, _NOWHERE, correlation_id, sent_at, reason)
     return (yield from take_in(context, asked, reply))
 
 

@@ -9,7 +9,7 @@ from warmtoken.errors import ClientError
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Flow
 from warmtoken.flows.metadata import provider_metadata
-from warmtoken.flows.replies import Asked, take_in
+from warmtoken.flows.replies import asked_by_client, take_in
 from warmtoken.flows.requests import TokenRequest, new_correlation_id
 from warmtoken.flows.search import Search, find_or_fetch
 from warmtoken.flows.sending import send
@@ -62,15 +62,5 @@ def _ask_authority(search: Search, authority: Authority, reason: CacheRefreshRea
     )
     http_request, response = yield from send(make_request, watch)
     reply = parse_token_reply(response, correlation_id=correlation_id, secrets=secrets_of(http_request))
-    asked = Asked(
-        authority,
-        metadata,
-        request.asked,
-        correlation_id,
-        sent_at,
-        watch,
-        reason,
-        for_user=False,
-        extended_key=request.extended_key,
-    )
+    asked = asked_by_client(search, authority, metadata, correlation_id, sent_at, reason)
     return (yield from take_in(context, asked, reply))

@@ -9,7 +9,7 @@ from warmtoken.cache.extended_key import extended_key
 from warmtoken.errors import TransportError
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Call, Flow
-from warmtoken.flows.replies import Asked, take_in
+from warmtoken.flows.replies import asked_by_client, take_in
 from warmtoken.flows.requests import TokenRequest, new_correlation_id
 from warmtoken.flows.search import Search, find_or_fetch
 from warmtoken.flows.sending import Exchange, send_until_answered
@@ -78,17 +78,8 @@ def _ask(search: Search, identity: ManagedIdentity, reason: CacheRefreshReason) 
         secrets=(place.secret, wanted.key),
         now=sent_at,
     )
-    asked = Asked(
-        context.authority,
-        ProviderMetadata(issuer="", authorization_endpoint="", token_endpoint=place.url),
-        request.asked,
-        correlation_id,
-        sent_at,
-        watch,
-        reason,
-        for_user=False,
-        extended_key=search.slot.extended_key,
-    )
+    metadata = ProviderMetadata(issuer="", authorization_endpoint="", token_endpoint=place.url)
+    asked = asked_by_client(search, context.authority, metadata, correlation_id, sent_at, reason)
     return (yield from take_in(context, asked, reply))
 
 

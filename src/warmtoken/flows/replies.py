@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmtoken.cache.best_effort import write_or_log
 from warmtoken.cache.extended_key import USER_ASSERTION
@@ -24,6 +24,9 @@ from warmtoken.protocol.discovery import ProviderMetadata
 from warmtoken.protocol.id_token import WRONG_CLOCK, check_id_token
 from warmtoken.protocol.scopes import lookup_scopes
 from warmtoken.protocol.token_reply import TokenReply
+
+if TYPE_CHECKING:
+    from warmtoken.flows.search import Search
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,28 @@ class Asked:
     signed_in_since: float | None = None
     session: str = ""
     vault: Vault | None = field(default=None, repr=False)
+
+
+def asked_by_client(
+    search: Search,
+    authority: Authority,
+    metadata: ProviderMetadata,
+    correlation_id: str,
+    sent_at: float,
+    reason: CacheRefreshReason,
+) -> Asked:
+    """Return what a reply for the client itself answers; the arguments are those of `Asked`."""
+    return Asked(
+        authority,
+        metadata,
+        search.request.asked,
+        correlation_id,
+        sent_at,
+        search.watch,
+        reason,
+        for_user=False,
+        extended_key=search.slot.extended_key,
+    )
 
 
 def take_in(context: Context, asked: Asked, reply: TokenReply) -> Flow[AuthenticationResult]:
