@@ -16,13 +16,16 @@ cdef bint _grow(Store store) except -1:
 
 
 cdef size_t _room_to_grow(Store store, size_t size) except 0:
-    # As much again, or what the process may map (RLIMIT_AS): to find that out costs nothing, to fail costs the map.
+    # As much again, or half of what the process may still map (RLIMIT_AS), which needs the rest itself: to find that
+    # out costs nothing, to fail costs the map.
     cdef size_t step = min(size, store.max_map_size - size)
+    cdef size_t wanted
     cdef void *there
     while True:
-        there = mmap(NULL, step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        wanted = step + max(step, LEFT_TO_THE_PROCESS)
+        there = mmap(NULL, wanted, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
         if there != MAP_FAILED:
-            munmap(there, step)
+            munmap(there, wanted)
             return step
         if step <= LEAST_MAP:
             raise _error(ENOMEM, "letting the map grow")

@@ -11,6 +11,7 @@ cdef enum:
     TXNID_AT = 144  # of each meta page, in LMDB 0.9 on 64-bit machines; checked when the file is opened
     RECOVERIES = 3  # at a time: writes of other threads may go on failing
     LEAST_MAP = 1048576  # bytes, where the process may not map more
+    LEFT_TO_THE_PROCESS = 8388608  # bytes of address space that the map's growth does not take
 
 
 cdef class Store:

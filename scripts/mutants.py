@@ -53,6 +53,9 @@ MUTANTS = {
     "an unseen commit is healed": Mutant(
         "ext/store.pxi", "self.lag_reads += 1", "self.lag_reads = 1", "tests/faults/test_kills.py tests/cache"
     ),
+    "the growing map leaves room to the process": Mutant(
+        "ext/room.pxi", "wanted = step + max(step, LEFT_TO_THE_PROCESS)", "wanted = step", "tests/cache/test_room.py"
+    ),
     "a child opens the file anew": Mutant(
         "ext/store.pxi",
         "if self.env != NULL and self.forks == wt_fork_count():\n                return 0",
