@@ -92,6 +92,7 @@ cdef class Hits:
     cdef size_t epoch
     cdef uint64_t hand
     cdef uint64_t views
+    cdef object __weakref__
 
     def __cinit__(self, Store store not None, Clock clock not None, size_t max_entries, size_t max_bytes):
         cdef size_t sets = 1
@@ -136,6 +137,15 @@ cdef class Hits:
         cdef uint64_t i
         for i in range((self.mask + 1) * WAYS):
             self._drop(&self.ways[i])
+
+    def forget_absences(self):
+        """Forget of which requests the file has no token: one came that could not be written."""
+        cdef Way *way
+        cdef uint64_t i
+        for i in range((self.mask + 1) * WAYS):
+            way = &self.ways[i]
+            if way.hit != NULL and (<Hit>way.hit).witnesses is None:
+                self._drop(way)
 
     def view(self):
         """Return a new View, whose results no other view sees."""

@@ -17,6 +17,7 @@ from warmtoken.cache.extended_key import components_of
 from warmtoken.cache.records import AccessTokenRecord
 from warmtoken.cache.sealing import RecordType
 from warmtoken.challenge import claims_from_challenge
+from warmtoken.errors import CacheFullError
 from warmtoken.testing import UserAgent
 
 
@@ -555,6 +556,26 @@ def test_a_kept_miss_does_not_stand_in_the_way_of_a_sign_in(world: World) -> Non
     assert app.acquire_token(SCOPES, account, open_browser=agent).account == account
     agent.join()
     assert app.acquire_token_silent(SCOPES, account).metadata.token_source == "cache"
+
+
+def test_a_kept_miss_ends_with_a_sign_in_that_could_not_be_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise CacheFullError("disk_full", "no room")
+
+    app, other = world.public(), world.public(cache=world.new_cache())
+    account = world.sign_in(app).account
+    app.remove_account(account)
+    for _ in range(2):
+        for each in (app, other):
+            with pytest.raises(UiRequiredError, match="no_tokens_found"):
+                each.acquire_token_silent(SCOPES, account)
+    with monkeypatch.context() as full:
+        full.setattr(world.cache.vault().shared, "commit", no_room)
+        world.sign_in(app)
+    for each in (other, app):
+        assert each.acquire_token_silent(SCOPES, account).account == account
 
 
 def test_a_token_that_is_found_too_late_is_counted(world: World, app: Client) -> None:

@@ -49,6 +49,7 @@ class SharedStore:
         self.locks = ByteLocks(directory / paths.GATE_FILE)
         self.unsaved_notes: dict[bytes, Any] = {}  # by lookup key, those that could not be written
         self.unsaved: list[Any] = []  # what the vaults of this directory could not write; `saving` guards it
+        self.memories: weakref.WeakSet[_engine.Hits] = weakref.WeakSet()
         self.renew()
         data = directory / paths.DATA_FILE
         is_new = not data.exists()
@@ -92,6 +93,12 @@ class SharedStore:
         Threads that write at the same time share one transaction. Raises CacheError where nothing was written.
         """
         return self._writers.commit(operations, self._write)
+
+    def keep_unsaved(self, replies: list[Any]) -> None:
+        """Keep what could not be written for later; memory must not say any more that there is no such token."""
+        self.unsaved += replies
+        for hits in list(self.memories):
+            hits.forget_absences()
 
     def heal(self) -> None:
         """Make the commit of a writer that died visible to readers, if there is one: an empty transaction does it.

@@ -228,6 +228,7 @@ class TokenCache:
                 shared = shared_store(directory, self._map_size, self._clock, self._max_bytes, self._max_entries)
                 vault = Vault(shared, self._open_sealer(shared))
                 self._hits = _engine.Hits(shared.store, self._clock, L1_ENTRIES, L1_BYTES)
+                shared.memories.add(self._hits)
                 self._vault = vault
             return self._vault
 

@@ -202,7 +202,7 @@ class Vault:
             self._write(new)
         except CacheError:
             if new.refresh_token is not None:
-                self.shared.unsaved.append(new)
+                self.shared.keep_unsaved([new])
             raise
         if new.replacing is None and new.refresh_token is not None and self.shared.unsaved:
             key = self._key_of_refresh_token(new)  # an earlier sign-in must not be written after this one

@@ -67,7 +67,7 @@ def _save_all(vault: Vault, replies: list[NewTokens]) -> None:
     try:
         vault.save_unsaved()  # in the order in which they came: the newest refresh token is to stay
     except CacheError:
-        vault.shared.unsaved += [new for new in replies if new.refresh_token is not None]
+        vault.shared.keep_unsaved([new for new in replies if new.refresh_token is not None])
         raise
     for new in replies:
         vault.save(new)
