@@ -56,6 +56,9 @@ MUTANTS = {
     "the growing map leaves room to the process": Mutant(
         "ext/room.pxi", "wanted = step + max(step, LEFT_TO_THE_PROCESS)", "wanted = step", "tests/cache/test_room.py"
     ),
+    "memory forgets a miss when a sign-in could not be written": Mutant(
+        "src/warmtoken/cache/shared_store.py", "hits.forget_absences()", "pass", "tests/flows/test_silent.py"
+    ),
     "a child opens the file anew": Mutant(
         "ext/store.pxi",
         "if self.env != NULL and self.forks == wt_fork_count():\n                return 0",

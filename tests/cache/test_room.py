@@ -11,6 +11,7 @@ import pytest
 from isolated.support import FAR, KEY, environment, find, new_tokens, run, secret_of
 
 from warmtoken import _engine
+from warmtoken.cache import shared_store
 from warmtoken.cache.shared_store import SWEEP_GRACE
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.cache.vault import Vault
@@ -107,6 +108,21 @@ def test_above_the_budget_the_soonest_to_expire_go_first_and_refresh_tokens_neve
     assert stats.evicted == 900 - stats.access_tokens
     assert secret_of(cache.vault(), user="user 899") is not None
     assert secret_of(cache.vault(), user="user 0") is None
+
+
+def test_a_budget_that_was_lowered_is_reached_in_steps_that_no_writer_waits_for(
+    directory: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(directory, clock) as cache:
+        fill(cache.vault(), 30)
+    monkeypatch.setattr(shared_store, "EVICTED_AT_ONCE", 10)
+    cache = TokenCache(directory, key=KEY, clock=clock, max_entries=5)
+    held = []
+    for number in range(4):
+        cache.vault().save(new_tokens("late", user=f"late {number}"))
+        held.append(cache.stats().access_tokens)
+    assert held == [21, 12, 5, 5]
+    assert cache.stats().evicted == 10 + 10 + 8 + 1
 
 
 def test_what_is_written_is_written_also_where_nothing_can_be_evicted(

@@ -25,6 +25,7 @@ _open_lock = threading.Lock()
 
 MAX_BYTES = 4 << 30
 MAX_ENTRIES = 5_000_000
+EVICTED_AT_ONCE = 10_000  # by a write, after it: a tenth of a second behind the gate
 SWEEP_GRACE = 300  # seconds that an expired access token is kept
 READER_CHECK_PAUSE = 60  # seconds
 _fork_noted = False
@@ -145,7 +146,7 @@ class SharedStore:
         if used > self._max_bytes:
             surplus = max(surplus, 64 + int((used - self._max_bytes) / used * tokens))
         if surplus:
-            self.evicted += _engine.sweep(self.store, FOR_EVER, surplus)
+            self.evicted += _engine.sweep(self.store, FOR_EVER, min(surplus, EVICTED_AT_ONCE))
 
 
 def check_lmdb(version: tuple[int, int, int]) -> None:
