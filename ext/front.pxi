@@ -72,22 +72,25 @@ cdef class ClientHitPath(HitPath):
 
     @cython.binding(False)
     def acquire_token_for_client(self, scopes, *, tenant_id=None, force_refresh=False, claims=None, min_validity=None,
-                                 correlation_id=None, client_claims=None, refresh_if_sha256=None):
+                                 correlation_id=None, client_claims=None, refresh_if_sha256=None, fmi_path=None):
         """Return an access token of the service itself: from the cache, else with its credential.
 
-        The arguments are those of `acquire_token_silent`. Raises ServiceError, ProtocolError and TransportError where
+        The arguments are those of `acquire_token_silent`. `fmi_path` asks Microsoft Entra for a federated managed
+        identity's credential under this path, such as an agent identity's client id; a token that was made for a path
+        serves no other request (MSAL.NET's WithFmiPath). Raises ServiceError, ProtocolError and TransportError where
         the provider fails (RFC 6749, section 4.4), and CacheError where the cache does.
         """
         cdef Hit hit
         if (
             self._own is not None and force_refresh is False and claims is None and min_validity is None
-            and correlation_id is None and client_claims is None and refresh_if_sha256 is None
+            and correlation_id is None and client_claims is None and refresh_if_sha256 is None and fmi_path is None
         ):
             hit = self._own.find(scopes, None, tenant_id)
             if hit is not None:
                 return _answered(self, hit)
         return self._acquire_token_for_client(
-            scopes, tenant_id, force_refresh, claims, min_validity, correlation_id, client_claims, refresh_if_sha256
+            scopes, tenant_id, force_refresh, claims, min_validity, correlation_id, client_claims, refresh_if_sha256,
+            fmi_path
         )
 
 

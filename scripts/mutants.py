@@ -56,6 +56,24 @@ MUTANTS = {
     "the growing map leaves room to the process": Mutant(
         "ext/room.pxi", "wanted = step + max(step, LEFT_TO_THE_PROCESS)", "wanted = step", "tests/cache/test_room.py"
     ),
+    "a token for a path serves that path alone": Mutant(
+        "src/warmtoken/flows/requests.py",
+        "FMI_PATH: fmi_path}",
+        "FMI_PATH: None}",
+        "tests/flows/test_agent_identities.py",
+    ),
+    "in memory a path looks like no other": Mutant(
+        "src/warmtoken/confidential_client.py",
+        'f"{len(name)}:{name}{tenant}"',
+        'f"{name}{tenant}"',
+        "tests/flows/test_agent_identities.py tests/flows/test_long_running.py tests/flows/test_on_behalf_of.py",
+    ),
+    "an agent's user is the one that was named": Mutant(
+        "src/warmtoken/flows/federated_credential.py",
+        'str(claims.get("oid")).lower() != object_id.lower()',
+        "False",
+        "tests/flows/test_agent_identities.py",
+    ),
     "memory forgets a miss when a sign-in could not be written": Mutant(
         "src/warmtoken/cache/shared_store.py", "hits.forget_absences()", "pass", "tests/flows/test_silent.py"
     ),

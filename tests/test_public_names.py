@@ -56,7 +56,11 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "acquire_token_for_client": {
             "scopes": REQUIRED, "*force_refresh": False, "*claims": None, "*client_claims": None,
-            "*refresh_if_sha256": None,
+            "*refresh_if_sha256": None, "*fmi_path": None,
+        },
+        "acquire_token_by_user_federated_identity_credential": {
+            "scopes": REQUIRED, "assertion": REQUIRED, "*username": None, "*user_object_id": None, "*tenant_id": None,
+            "*claims": None, "*correlation_id": None,
         },
         "remove_tokens_for_client": {},
         **WEB,

@@ -217,6 +217,7 @@ class ClientHitPath(HitPath[TokenT]):
         correlation_id: str | None = None,
         client_claims: str | None = None,
         refresh_if_sha256: str | None = None,
+        fmi_path: str | None = None,
     ) -> TokenT: ...
 
 class ManagedIdentityHitPath(ResultPath[TokenT]):

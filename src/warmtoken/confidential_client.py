@@ -39,6 +39,7 @@ class ConfidentialClient(
     """A service that can keep a credential; the other arguments are PublicClientApplication's."""
 
     _sessions: _engine.View | None = None
+    _paths: _engine.View | None = None
 
     def __init__(
         self,
@@ -70,12 +71,19 @@ class ConfidentialClient(
         correlation_id: str | None,
         client_claims: str | None,
         refresh_if_sha256: str | None,
+        fmi_path: str | None,
     ) -> TokenT:
+        scopes = unchanging(scopes)
+        view = self._view_of_own if fmi_path is None else self._view_of_paths
+        keep = keep_in(view, scopes, tenant_id, client_claims)
+        if fmi_path is not None:
+            keep = _apart(keep, fmi_path)
+            is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
+            if is_plain and refresh_if_sha256 is None and (kept := self._kept(self._paths, keep)) is not None:
+                return kept
         from warmtoken.flows.client_credentials import acquire_for_client
         from warmtoken.flows.requests import TokenRequest
 
-        scopes = unchanging(scopes)
-        keep = keep_in(self._view_of_own, scopes, tenant_id, client_claims)
         request = TokenRequest(
             scopes,
             None,
@@ -88,8 +96,38 @@ class ConfidentialClient(
             keep,
             client_claims,
             refresh_if_sha256,
+            fmi_path,
         )
         token: TokenT = self._run(acquire_for_client(self._context, request))
+        return token
+
+    def acquire_token_by_user_federated_identity_credential(
+        self,
+        scopes: Iterable[str],
+        assertion: str,
+        *,
+        username: str | None = None,
+        user_object_id: str | None = None,
+        tenant_id: str | None = None,
+        claims: str | None = None,
+        correlation_id: str | None = None,
+    ) -> TokenT:
+        """Trade a federated identity credential for a user's tokens, keep them, and return an access token.
+
+        So an agent signs its own user in at Microsoft Entra (docs/agent-identities.md): `assertion` is the token that
+        it got for `api://AzureADTokenExchange/.default`, and either `username` or `user_object_id` names the user. The
+        cache is not read: ask `acquire_token_silent` with the account first. Raises ClientError `tenant_required` where
+        the authority names no tenant, `user_mismatch` where the tokens are not those of the user with this object id,
+        UiRequiredError, ServiceError, ProtocolError and TransportError where the provider says no or fails. Follows
+        MSAL Python's method of this name.
+        """
+        from warmtoken.flows.federated_credential import acquire_by_federated_credential
+        from warmtoken.flows.requests import FederatedCredentialRequest
+
+        request = FederatedCredentialRequest(
+            scopes, assertion, username, user_object_id, tenant_id, claims, correlation_id
+        )
+        token: TokenT = self._run(acquire_by_federated_credential(self._context, request))
         return token
 
     def remove_tokens_for_client(self) -> NothingT:
@@ -131,7 +169,7 @@ class ConfidentialClient(
         scopes = unchanging(scopes)
         keep = self._keep_in_session(assertion_hash(user_assertion), scopes, tenant_id, client_claims)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
-        if is_plain and refresh_if_sha256 is None and (kept := self._kept(keep)) is not None:
+        if is_plain and refresh_if_sha256 is None and (kept := self._kept(self._sessions, keep)) is not None:
             return kept
         from warmtoken.flows.on_behalf_of import acquire_on_behalf_of
         from warmtoken.flows.requests import TokenRequest
@@ -198,7 +236,7 @@ class ConfidentialClient(
         scopes = unchanging(scopes)
         keep = self._keep_in_session(session_key, scopes, tenant_id, None)
         is_plain = not force_refresh and claims is None and min_validity is None and correlation_id is None
-        if is_plain and (kept := self._kept(keep)) is not None:
+        if is_plain and (kept := self._kept(self._sessions, keep)) is not None:
             return kept
         from warmtoken.flows.long_running import acquire_in_long_running
         from warmtoken.flows.requests import TokenRequest
@@ -222,18 +260,27 @@ class ConfidentialClient(
             self._sessions = self._context.cache.view()
         return self._sessions
 
+    def _view_of_paths(self) -> _engine.View:
+        if self._paths is None or not self._paths.is_live:
+            self._paths = self._context.cache.view()
+        return self._paths
+
     def _keep_in_session(
         self, session: str, scopes: Iterable[str], tenant_id: str | None, client_claims: str | None
     ) -> Remember | None:
-        keep = keep_in(self._view_of_sessions, scopes, tenant_id, client_claims)
-        if keep is None or not isinstance(session, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            return None
-        # In the place of a tenant stands the session, and how long its key is: no other pair makes the same text.
-        tenant = "" if tenant_id is None else f"@{tenant_id}"
-        return keep._replace(variant=f"{len(session)}:{session}{tenant}")
+        return _apart(keep_in(self._view_of_sessions, scopes, tenant_id, client_claims), session)
 
-    def _kept(self, keep: Remember | None) -> TokenT | None:
-        if keep is None or self._sessions is None:
+    def _kept(self, view: _engine.View | None, keep: Remember | None) -> TokenT | None:
+        if keep is None or view is None:
             return None
-        found = self._sessions.lookup(keep.scopes, None, keep.variant)
+        found = view.lookup(keep.scopes, None, keep.variant)
         return None if found is None else self._dressed(found)
+
+
+def _apart(keep: Remember | None, name: str) -> Remember | None:
+    """Return how a view keeps what is of one session or path; all that is in such a view is kept so."""
+    if keep is None or not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return None
+    # In the place of a tenant stands the name, and how long it is: no other pair makes the same text.
+    tenant = "" if keep.variant is None else f"@{keep.variant}"
+    return keep._replace(variant=f"{len(name)}:{name}{tenant}")

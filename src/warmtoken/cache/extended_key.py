@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 CLIENT_CLAIMS = "client_claims"
+FMI_PATH = "fmi_path"
 USER_ASSERTION = "user_assertion_hash"  # MSAL's name for what tells the tokens of a session from all others
 
 

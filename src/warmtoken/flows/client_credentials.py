@@ -23,12 +23,9 @@ from warmtoken.protocol.token_request import client_credentials_request, secrets
 def acquire_for_client(context: Context, request: TokenRequest) -> Flow[AuthenticationResult]:
     """Return a token for the client itself (MSAL.NET's AcquireTokenForClient)."""
     watch = Stopwatch()
-    authority = request_authority(context.authority, None, request.tenant_id)
-    if authority.is_tenantless:
-        raise ClientError(
-            "tenant_required",
-            f"expected an authority that names a tenant, got {authority.url}; pass tenant_id= or another authority",
-        )
+    authority = authority_of_one_tenant(context, request.tenant_id)
+    if request.fmi_path is not None:
+        _check_knows_paths(context, authority)
     yield from open_cache(context)
     search = Search(context, request, context.slot(None, authority, request.extended_key), None, watch)
     return (
@@ -38,6 +35,27 @@ def acquire_for_client(context: Context, request: TokenRequest) -> Flow[Authenti
             lambda search, reason, _: _ask(search, authority, reason),
         )
     )
+
+
+def authority_of_one_tenant(context: Context, tenant_id: str | None) -> Authority:
+    """Return the authority for a request about no user; ClientError `tenant_required` where it has no tenant."""
+    authority = request_authority(context.authority, None, tenant_id)
+    if authority.is_tenantless:
+        raise ClientError(
+            "tenant_required",
+            f"expected an authority that names a tenant, got {authority.url}; pass tenant_id= or another authority",
+        )
+    return authority
+
+
+def _check_knows_paths(context: Context, authority: Authority) -> None:
+    # Who does not know the parameter leaves it out, and the token would be more than was asked for.
+    if authority.kind != "entra" or isinstance(context.client.credential, AppTokenProvider):
+        raise ClientError(
+            "fmi_path_not_supported",
+            f"expected Microsoft Entra and a credential for it with fmi_path, got {authority.url} and "
+            f"{type(context.client.credential).__name__}; leave fmi_path out",
+        )
 
 
 def _ask(search: Search, authority: Authority, reason: CacheRefreshReason) -> Flow[AuthenticationResult]:
@@ -59,6 +77,7 @@ def _ask_authority(search: Search, authority: Authority, reason: CacheRefreshRea
         context.request(authority, metadata, correlation_id),
         request.asked,
         claims=merge_claims(request.claims, context.client_capabilities, request.client_claims),
+        fmi_path=request.fmi_path,
     )
     http_request, response = yield from send(make_request, watch)
     reply = parse_token_reply(response, correlation_id=correlation_id, secrets=secrets_of(http_request))

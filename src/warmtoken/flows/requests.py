@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from warmtoken.cache.extended_key import CLIENT_CLAIMS, extended_key
+from warmtoken.cache.extended_key import CLIENT_CLAIMS, FMI_PATH, extended_key
 from warmtoken.flows.context import Remember
 from warmtoken.models import Account
 from warmtoken.notices import DeviceCode
 from warmtoken.protocol.authority import split_url
 from warmtoken.protocol.claims import canonical_claims
 from warmtoken.protocol.scopes import check_scopes
+from warmtoken.protocol.user_assertion import check_assertion
 
 LONGEST_WAIT = 1_000_000_000  # seconds, thirty years: what is much longer overflows where times are counted
 
@@ -25,8 +26,9 @@ class TokenRequest:
 
     `claims` is an API's challenge, `client_claims` what the client asks for of its own accord; `extended_key` is what
     a cached token must have in common with the request besides. `refresh_if_sha256` is the SHA-256 (in hexadecimal)
-    of an access token that must not be served again. Raises TypeError and ValueError where an argument is of the wrong
-    type or out of range, ClientError where `client_claims` is no JSON object.
+    of an access token that must not be served again; `fmi_path` says whose credential the client's own token is to be.
+    Raises TypeError and ValueError where an argument is of the wrong type or out of range, ClientError where
+    `client_claims` is no JSON object.
     """
 
     scopes: Iterable[str]
@@ -40,6 +42,7 @@ class TokenRequest:
     remember: Remember | None = None
     client_claims: str | None = None
     refresh_if_sha256: str | None = None
+    fmi_path: str | None = None
     asked: tuple[str, ...] = field(init=False)
     extended_key: str = field(init=False)
 
@@ -56,7 +59,8 @@ class TokenRequest:
         check_correlation_id(self.correlation_id)
         check_seconds("min_validity", self.min_validity)
         _check_hash(self.refresh_if_sha256, self.force_refresh)
-        object.__setattr__(self, "extended_key", _extended_key(self.client_claims))
+        check_encodable("fmi_path", self.fmi_path)
+        object.__setattr__(self, "extended_key", _extended_key(self.client_claims, self.fmi_path))
 
     @property
     def bypasses_cache(self) -> bool:
@@ -72,9 +76,10 @@ class TokenRequest:
         return sha256(access_token.encode()).hexdigest() == self.refresh_if_sha256.lower()
 
 
-def _extended_key(client_claims: str | None) -> str:
+def _extended_key(client_claims: str | None, fmi_path: str | None) -> str:
     canonical = canonical_claims(client_claims) if client_claims is not None else ""
-    return extended_key({CLIENT_CLAIMS: canonical} if canonical else {})
+    components = {CLIENT_CLAIMS: canonical, FMI_PATH: fmi_path}
+    return extended_key({name: text for name, text in components.items() if text})
 
 
 def _check_hash(value: str | None, force_refresh: bool) -> None:
@@ -85,6 +90,41 @@ def _check_hash(value: str | None, force_refresh: bool) -> None:
         raise ValueError("expected refresh_if_sha256 to be 64 hexadecimal digits, the SHA-256 of an access token")
     if force_refresh:
         raise ValueError("expected refresh_if_sha256 or force_refresh, got both; force_refresh alone fetches always")
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedCredentialRequest:
+    """A request for a user's tokens by a federated identity credential, `assertion`, in place of the user's sign-in.
+
+    Either `username` or `user_object_id` names the user. Raises TypeError and ValueError where an argument is of the
+    wrong type or out of range; no message shows the credential.
+    """
+
+    scopes: Iterable[str]
+    assertion: str = field(repr=False)
+    username: str | None = None
+    user_object_id: str | None = None
+    tenant_id: str | None = None
+    claims: str | None = None
+    correlation_id: str | None = None
+    asked: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", check_scopes(self.scopes))
+        check_assertion("assertion", self.assertion)
+        for name in ("username", "user_object_id"):
+            check_encodable(name, getattr(self, name))
+        if (self.username is None) == (self.user_object_id is None):
+            given = "none" if self.username is None else "both"
+            raise ValueError(f"expected either username or user_object_id, got {given}")
+        check_text("tenant_id", self.tenant_id)
+        check_text("claims", self.claims)
+        check_correlation_id(self.correlation_id)
+
+    @property
+    def user(self) -> dict[str, str]:
+        """The field of the request that names the user."""
+        return {"username": self.username} if self.username else {"user_id": self.user_object_id or ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +232,15 @@ def check_text(name: str, value: object) -> None:
         raise TypeError(f"expected {name} to be a str or None, got {type(value).__name__}")
     if not value.strip():
         raise ValueError(f"expected {name} to have something in it, got an empty or blank str; leave it out instead")
+
+
+def check_encodable(name: str, value: object) -> None:
+    """Refuse what `check_text` does, and text that cannot be sent."""
+    check_text(name, value)
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"expected {name} to be text that UTF-8 can encode, got a lone surrogate") from None
 
 
 def check_correlation_id(value: str | None) -> None:

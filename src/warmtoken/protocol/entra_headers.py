@@ -28,7 +28,12 @@ def entra_headers(mailbox: str) -> dict[str, str]:
 def mailbox_of(account: Account | None) -> str:
     """Return the name by which Entra routes a user's request to where their data are, "" where there is none."""
     uid, dot, utid = account.home_account_id.rpartition(".") if account else ("", "", "")
-    return _safe(f"oid:{uid}@{utid}") if dot else ""
+    return mailbox_of_object(uid, utid) if dot else ""
+
+
+def mailbox_of_object(object_id: str, tenant_id: str) -> str:
+    """Return the same for a user of whom the object id in a tenant is known."""
+    return _safe(f"oid:{object_id}@{tenant_id}")
 
 
 def mailbox_of_hint(login_hint: str | None) -> str:

@@ -31,6 +31,7 @@ SECRET_FIELDS = frozenset(
         "client_assertion",
         "assertion",
         "subject_token",
+        "user_federated_identity_credential",
     }
 )
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -162,14 +163,33 @@ def check_scopes_of_client(authority: Authority, scopes: Sequence[str], correlat
 
 
 def client_credentials_request(
-    context: RequestContext, scopes: Sequence[str], *, claims: str | None = None
+    context: RequestContext, scopes: Sequence[str], *, claims: str | None = None, fmi_path: str | None = None
 ) -> HttpRequest:
     """Return the request for a token of the application itself (RFC 6749, section 4.4.2).
 
     Raises what `check_scopes_of_client` raises.
     """
     check_scopes_of_client(context.authority, scopes, context.correlation_id)
-    fields = {"grant_type": "client_credentials", **_filled(scope=_plain_scopes(scopes), claims=claims)}
+    path = {"fmi_path": fmi_path} if fmi_path else {}
+    fields = {"grant_type": "client_credentials", **_filled(scope=_plain_scopes(scopes), claims=claims), **path}
+    return _token_request(context, fields)
+
+
+def federated_credential_request(
+    context: RequestContext, assertion: str, user: Mapping[str, str], scopes: Sequence[str], *, claims: str | None
+) -> HttpRequest:
+    """Return the request that trades a federated identity credential for a user's tokens (Microsoft Entra's user_fic).
+
+    `user` is the field that names the user: `username`, or `user_id` with the object id.
+    """
+    fields = {
+        "grant_type": "user_fic",
+        "user_federated_identity_credential": assertion,
+        **user,
+        "scope": wire_scopes(scopes),
+        **_entra_fields(context),
+        **_filled(claims=claims),
+    }
     return _token_request(context, fields)
 
 
