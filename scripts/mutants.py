@@ -62,12 +62,6 @@ MUTANTS = {
         "FMI_PATH: None}",
         "tests/flows/test_agent_identities.py",
     ),
-    "in memory a path looks like no other": Mutant(
-        "src/warmtoken/confidential_client.py",
-        'f"{len(name)}:{name}{tenant}"',
-        'f"{name}{tenant}"',
-        "tests/flows/test_agent_identities.py tests/flows/test_long_running.py tests/flows/test_on_behalf_of.py",
-    ),
     "an agent's user is the one that was named": Mutant(
         "src/warmtoken/flows/federated_credential.py",
         'str(claims.get("oid")).lower() != object_id.lower()',
@@ -392,11 +386,11 @@ MUTANTS = {
         "components_of(request.extended_key)",
         "tests/flows/test_long_running.py",
     ),
-    "in memory each session has results of its own": Mutant(
+    "in memory each session and each path has results of its own": Mutant(
         "src/warmtoken/confidential_client.py",
-        'variant=f"{len(session)}:{session}{tenant}"',
-        "variant=tenant",
-        "tests/flows/test_on_behalf_of.py",
+        'f"{len(name)}:{name}{tenant}"',
+        'f"{name}{tenant}"',
+        "tests/flows/test_agent_identities.py tests/flows/test_long_running.py tests/flows/test_on_behalf_of.py",
     ),
     "the refresh token of an ordinary call on behalf of a user is discarded": Mutant(
         "src/warmtoken/flows/on_behalf_of.py",
