@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from support import KEY, FileReader, find, new_tokens, open_vault, secret_of
+from support import KEY, FileReader, UnhurriedHits, find, new_tokens, open_vault, secret_of
 
 from warmtoken import _engine
 from warmtoken.cache import byte_locks
@@ -198,18 +198,20 @@ def hits_of_the_parent_go_stale_in_the_child(directory: Path) -> None:
     vault.save(new_tokens("old"))
     found = find(vault)
     assert found is not None
-    view = _engine.Hits(vault.shared.store, _engine.Clock(), 64, 1 << 20).view()
+    view = UnhurriedHits(vault.shared.store, _engine.Clock(), 64, 1 << 20).view()
     view.remember(("a",), None, None, "old", 4_000_000_000_000, found.txnid, found.witnesses, 100)
-    replaced = os.pipe()
+    looked, replaced = os.pipe(), os.pipe()
 
     def child() -> None:
         assert view.lookup(("a",)) == "old"
+        os.write(looked[1], b".")
         os.read(replaced[0], 1)
         assert view.lookup(("a",)) is None
         assert secret_of(vault) == "new"
 
     pid = fork(child)
-    time.sleep(0.05)
+    os.close(looked[1])
+    os.read(looked[0], 1)
     vault.save(new_tokens("new"))
     os.write(replaced[1], b".")
     join(pid)
