@@ -106,7 +106,7 @@ def nothing_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture(params=["sync", "async"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path, unhurried: None) -> Iterator[World]:
     with new_world(request.param, tmp_path) as made:
         yield made
 

@@ -63,7 +63,7 @@ def test_a_redirect_that_no_sign_in_waits_for_is_refused(
     idp: IdentityProvider, site: tuple[str, Any], query: str
 ) -> None:
     address, names = site
-    with pytest.raises(HTTPError) as refused, urlopen(f"{address}/callback{query}", timeout=10):
+    with pytest.raises(HTTPError) as refused, urlopen(f"{address}/callback{query}", timeout=60):
         pass
     with refused.value as page:
         assert (page.status, page.read()) == (503, b"No sign-in: state_mismatch")
@@ -74,7 +74,7 @@ def test_a_redirect_that_no_sign_in_waits_for_is_refused(
 def test_other_pages_begin_no_sign_in(site: tuple[str, Any]) -> None:
     """As the icon that a browser asks for by itself while its user signs in."""
     address, names = site
-    with pytest.raises(HTTPError) as refused, urlopen(f"{address}/favicon.ico", timeout=10):
+    with pytest.raises(HTTPError) as refused, urlopen(f"{address}/favicon.ico", timeout=60):
         pass
     with refused.value as page:
         assert page.status == 404

@@ -52,7 +52,7 @@ def test_of_many_threads_one_leads_and_all_wake() -> None:
             leaders.append(number)
             flight.result = "fetched"
             flights.land(b"key")
-        assert flight.done.wait(10)
+        assert flight.done.wait(60)
         assert flight.result == "fetched"
         woken.append(number)
 

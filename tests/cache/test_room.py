@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from isolated import shim
 from isolated.support import FAR, KEY, environment, find, new_tokens, run, secret_of
+from support.world import StillClock
 
 from warmtoken import _engine
 from warmtoken.cache import shared_store
@@ -19,11 +21,12 @@ from warmtoken.errors import CacheFullError
 from warmtoken.testing import Clock
 
 NOW = 2_000_000_000
+needs_shim = pytest.mark.skipif(bool(shim.why_not()), reason=shim.why_not() or "there is one")
 
 
 @pytest.fixture
 def clock() -> Clock:
-    clock = Clock()
+    clock = StillClock()
     clock.advance(NOW - clock.time())
     return clock
 
@@ -188,16 +191,18 @@ def test_a_process_that_may_not_map_much(case: str, directory: Path) -> None:
     assert run("address_space.py", case, directory, variables=HEAP_OF_ITS_OWN).split() == ["ok"]
 
 
+@needs_shim
 def test_a_commit_that_a_killed_writer_left_unseen_is_healed(directory: Path) -> None:
-    milliseconds, heals, _ = map(int, run("heal.py", directory).split())
+    milliseconds, heals, _ = map(int, run("heal.py", directory, variables=shim.preload()).split())
     assert heals == 1
-    assert milliseconds < 4000  # the script gives up after five seconds
+    assert milliseconds < 40_000  # the script gives up after 50 seconds
 
 
+@needs_shim
 def test_nobody_waits_for_a_writer_that_was_stopped_before_its_commit_was_seen(directory: Path) -> None:
-    _, heals, milliseconds = map(int, run("heal.py", directory, "stopped").split())
+    _, heals, milliseconds = map(int, run("heal.py", directory, "stopped", variables=shim.preload()).split())
     assert heals == 1  # once it went on
-    assert milliseconds < 1900  # the gate's deadline is 2 s
+    assert milliseconds < 29_000  # the gate's deadline is 30 s there
 
 
 def test_stats_count_what_happens(directory: Path, clock: Clock) -> None:
@@ -238,18 +243,18 @@ def test_lookups_in_memory_that_find_nothing_are_counted_by_reason(directory: Pa
     found = find(cache.vault())
     assert found is not None
     view = cache.view()
-    clock.monotonic_offset -= 60 * 10**9  # no look at the file is due before the end, however slow the disk
+    clock.monotonic_offset -= 6000 * 10**9  # no look at the file is due before the end, however slow the disk
     assert view.lookup(("a",)) is None
     assert view.lookup(("b",)) is None
-    view.remember(("a",), None, None, "kept", (NOW + 10) * 1000, found.txnid, found.witnesses, 100)
+    view.remember(("a",), None, None, "kept", (NOW + 1000) * 1000, found.txnid, found.witnesses, 100)
     assert view.lookup(("a",)) == "kept"
     stats = cache.stats()
     assert (stats.l1_hits, stats.l1_absent, stats.l1_overdue, stats.l1_outdated) == (1, 2, 0, 0)
-    clock.advance(20)
+    clock.advance(2000)
     assert view.lookup(("a",)) is None
     assert cache.stats().l1_overdue == 1
     cache.vault().save(new_tokens("newer"))
-    view.remember(("a",), None, None, "kept", (NOW + 99) * 1000, found.txnid, found.witnesses, 100)
+    view.remember(("a",), None, None, "kept", (NOW + 9000) * 1000, found.txnid, found.witnesses, 100)
     assert view.lookup(("a",)) is None
     stats = cache.stats()
     assert (stats.l1_hits, stats.l1_absent, stats.l1_overdue, stats.l1_outdated) == (1, 2, 1, 1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from engine.records import hashes, record, token_key
+from isolated.support import UnhurriedHits
 
 from warmtoken import _engine
 from warmtoken.models import Account
@@ -37,7 +38,7 @@ class Rig:
         self.path = path
         self.clock = _engine.Clock()
         self.store = _engine.open_store(str(path), 1 << 26)
-        self.hits = _engine.Hits(self.store, self.clock, entries, size)
+        self.hits = UnhurriedHits(self.store, self.clock, entries, size)
         self.view = self.hits.view()
         self.write()
 
@@ -178,14 +179,14 @@ def test_a_result_without_an_end_that_nanoseconds_can_say_is_served(rig: Rig, un
     assert rig.view.lookup(("a",), ALICE) == "result"
 
 
-@pytest.mark.parametrize(("ahead_ms", "served"), [(-1000, False), (0, False), (1000, True)])
+@pytest.mark.parametrize(("ahead_ms", "served"), [(-1000, False), (0, False), (30_000, True)])
 def test_a_result_is_served_until_its_wall_time(rig: Rig, ahead_ms: int, served: bool) -> None:
     rig.remember("result", until=int(rig.clock.time() * 1000) + 60_000)
     rig.clock.wall_offset += (60_000 - ahead_ms) * 1_000_000
     assert (rig.view.lookup(("a",), ALICE) is not None) == served
 
 
-@pytest.mark.parametrize(("ahead_ms", "served"), [(-1000, False), (0, False), (1000, True)])
+@pytest.mark.parametrize(("ahead_ms", "served"), [(-1000, False), (0, False), (30_000, True)])
 def test_a_wall_clock_set_back_does_not_make_a_result_last_longer(rig: Rig, ahead_ms: int, served: bool) -> None:
     rig.remember("result", until=int(rig.clock.time() * 1000) + 60_000)
     rig.clock.wall_offset -= 3600 * 10**9
@@ -195,12 +196,17 @@ def test_a_wall_clock_set_back_does_not_make_a_result_last_longer(rig: Rig, ahea
 
 
 def test_once_a_second_the_file_must_be_looked_at(rig: Rig) -> None:
-    rig.remember("result")
+    hits = _engine.Hits(rig.store, rig.clock, 64, 1 << 20)
+    view = hits.view()
+    rig.remember("result", view=view)
     rig.clock.monotonic_offset += 1_010_000_000
-    assert rig.hits.check_due
-    assert rig.view.lookup(("a",), ALICE) is None
-    rig.hits.checked()
-    assert rig.view.lookup(("a",), ALICE) == "result"
+    assert hits.check_due
+    assert view.lookup(("a",), ALICE) is None
+    rig.clock.monotonic_offset += 3600 * 10**9
+    hits.checked()
+    rig.clock.monotonic_offset -= 60 * 10**9  # so that this is not late however slow the machine is
+    assert not hits.check_due
+    assert view.lookup(("a",), ALICE) == "result"
 
 
 def test_abandoned_results_are_gone_and_no_others_are_kept(rig: Rig) -> None:

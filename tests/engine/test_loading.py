@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from isolated.support import KEY, slot_of
+from isolated.support import KEY, UnhurriedHits, slot_of
 
 from warmtoken import Account, AuthenticationResult, _engine
 from warmtoken.cache import records
@@ -157,7 +157,7 @@ def test_a_damaged_record_is_not_there_and_is_counted(shelf: Shelf) -> None:
 
 def test_the_witnesses_are_those_of_both_records(shelf: Shelf) -> None:
     shelf.put(RECORD)
-    view = _engine.Hits(shelf.store, _engine.Clock(), 64, 1 << 20).view()
+    view = UnhurriedHits(shelf.store, _engine.Clock(), 64, 1 << 20).view()
 
     def remember() -> None:
         found = shelf.find()

@@ -10,7 +10,7 @@ import pytest
 from support.managed_identity import Place
 from support.managed_identity_endpoint import VARIABLES, serving_identities
 from support.waiters import Waiters
-from support.world import Client, World, new_world
+from support.world import Client, StillClock, World, new_world
 
 from warmtoken.flows import sending
 from warmtoken.flows.effects import Sleep
@@ -24,7 +24,7 @@ def results_stay_in_memory(unhurried: None) -> None:
 
 @pytest.fixture(params=["sync", "async"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with new_world(request.param, tmp_path) as made:
+    with new_world(request.param, tmp_path, StillClock()) as made:
         yield made
 
 

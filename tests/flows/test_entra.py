@@ -163,9 +163,12 @@ def test_a_sign_in_names_the_mailbox_of_the_hint(app: PublicClientApplication, e
         asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
         entra.nonce = asked["nonce"]
         answer = f"{asked['redirect_uri']}?{urlencode({'code': 'c', 'state': asked['state']})}"
-        threading.Thread(target=lambda: urllib.request.urlopen(answer, timeout=10).close()).start()
+        browser.append(threading.Thread(target=lambda: urllib.request.urlopen(answer, timeout=60).close()))
+        browser[0].start()
 
+    browser: list[threading.Thread] = []
     app.acquire_token_interactive(SCOPES, login_hint="alice@contoso.example", open_browser=browse)
+    browser[0].join()
     assert entra.requests[-1].headers["x-anchormailbox"] == "upn:alice@contoso.example"
 
 

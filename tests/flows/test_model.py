@@ -18,7 +18,7 @@ import hypothesis.strategies as st
 from faults.scale import SCALE
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from support.world import KEY
+from support.world import KEY, StillClock
 
 import warmtoken
 import warmtoken.aio
@@ -29,7 +29,7 @@ from warmtoken.transport import HttpRequest, HttpResponse
 ISSUER = "https://idp.example"
 LIFETIME = 3600
 MARGIN = 300
-SLACK = 2  # seconds that may pass while a call is under way
+SLACK = 2  # seconds around the end of something in which it may be over or not
 HOLD = 5  # seconds for which a provider that failed is not asked again, and a token within its margin is served
 REFUSAL_HOLD = 120  # seconds for which a refused refresh token is not sent again for the same scopes
 USERS = ("alice", "bob", "carol")
@@ -162,7 +162,7 @@ class CacheAndFlows(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp(prefix="warmtoken-model-"))
-        self.clock = Clock()
+        self.clock = StillClock()
         self.provider = Provider(self.clock)
         self.runner = asyncio.Runner()
         self.apps = {"sync": self.application(warmtoken), "async": self.application(warmtoken.aio)}

@@ -269,7 +269,7 @@ def hung_up(world: World) -> None:
 
 
 def slow(world: World) -> None:
-    world.idp.fail_next("token", delay=5, status=503)
+    world.idp.fail_next("token", delay=60, status=503)
 
 
 @pytest.mark.parametrize(

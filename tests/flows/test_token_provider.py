@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.token_provider import AUTHORITY, Vault, service
+from support.waiters import Waiters
 from support.world import SCOPES, Client, World, new_world
 
 from warmtoken import (
@@ -275,8 +276,11 @@ def test_what_the_function_raises_is_the_cause_of_an_error_that_does_not_repeat_
     assert app.acquire_token_for_client(SCOPE).access_token == "token-2"
 
 
-def test_all_who_waited_get_the_failure_and_its_cause(world: World, app: Client, vault: Vault) -> None:
-    vault.delay, vault.error = 0.3, OSError("gone")
+def test_all_who_waited_get_the_failure_and_its_cause(
+    world: World, app: Client, vault: Vault, waiters: Waiters
+) -> None:
+    vault.error = OSError("gone")
+    vault.hold = lambda: waiters.expect(15)
     errors = at_once(world, app)
     assert {(type(error), error.code) for error in errors} == {(TransportError, "token_provider_failed")}
     assert {error.__cause__ for error in errors} == {vault.error}

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from support import KEY, error_of, find, new_tokens, open_vault, run, secret_of
+from support import KEY, UnhurriedHits, error_of, find, new_tokens, open_vault, run, secret_of
 
 from warmtoken import ClientSecret, ConfidentialClientApplication, PublicClientApplication, _engine
 from warmtoken.cache.token_cache import TokenCache
@@ -50,6 +50,7 @@ def a_write_after_one_that_failed(directory: Path) -> None:
 
 
 def a_read_after_a_write_that_failed(directory: Path) -> None:
+    _engine.Hits = UnhurriedHits  # type: ignore[misc]
     cache = TokenCache(directory, key=KEY)
     vault = cache.vault()
     vault.save(new_tokens("first"))

@@ -1,17 +1,22 @@
-"""Kills writers until one leaves a commit that no reader sees, then looks how soon readers do see it."""
+"""Kills a writer so that it leaves a commit that no reader sees, then looks how soon readers do see it.
+
+Under the preload shim. Prints milliseconds until then, how often this process healed, and the milliseconds of the
+longest call beside a writer that was stopped.
+"""
 
 from __future__ import annotations
 
 import os
-import random
 import signal
 import sys
 import time
 from pathlib import Path
 
-from support import find, finish, new_tokens, open_vault, start
+from isolated import shim
+from isolated.support import find, finish, new_tokens, open_vault, start
 
 from warmtoken import _engine
+from warmtoken.cache import byte_locks
 from warmtoken.cache.byte_locks import GATE
 from warmtoken.cache.vault import Vault
 
@@ -20,11 +25,10 @@ def kill_a_writer(directory: Path) -> None:
     pid = os.fork()
     if pid == 0:
         vault = open_vault(directory)
-        while True:
-            vault.save(new_tokens("other", user="other"))
-    time.sleep(random.uniform(0.01, 0.03))
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+        shim.arm(shim.KILL_AFTER, shim.META_WRITE)
+        vault.save(new_tokens("other", user="other"))
+        os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
 
 def lags(vault: Vault) -> bool:
@@ -35,15 +39,11 @@ def lags(vault: Vault) -> bool:
 def main(directory: Path) -> None:
     vault = open_vault(directory)
     vault.save(new_tokens("mine"))
-    for _ in range(200):
-        kill_a_writer(directory)
-        if lags(vault):
-            break
-    else:
-        raise SystemExit("no writer was killed between its commit and the moment when readers see it")
+    kill_a_writer(directory)
+    assert lags(vault), "the commit is visible already"
     waited = wait_beside_a_stopped_writer(vault) if "stopped" in sys.argv else 0
     since = time.monotonic()
-    while lags(vault) and time.monotonic() < since + 5:
+    while lags(vault) and time.monotonic() < since + 50:
         assert find(vault) is not None
         if vault.needs_heal:
             vault.heal()
@@ -53,6 +53,7 @@ def main(directory: Path) -> None:
 
 def wait_beside_a_stopped_writer(vault: Vault) -> int:
     """Look for a token while another process holds the gate; return the longest call in milliseconds."""
+    byte_locks.GATE_DEADLINE = 30.0  # a call that waited for it is told from one that the machine held up
     holder = start("hold_lock.py", vault.shared.directory / "tokens-v1.gate", GATE)
     assert holder.stdout is not None
     holder.stdout.readline()
@@ -62,7 +63,7 @@ def wait_beside_a_stopped_writer(vault: Vault) -> int:
         assert find(vault) is not None
         if vault.needs_heal:
             vault.heal()
-            assert not vault.needs_heal  # for a second
+            assert not vault.needs_heal or time.monotonic() > begin + 1  # it is left alone for a second
             tries += 1
         longest = max(longest, time.monotonic() - begin)
         time.sleep(0.005)

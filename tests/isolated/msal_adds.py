@@ -12,6 +12,7 @@ from pathlib import Path
 from support import KEY  # beside this file
 
 from warmtoken import TokenCache
+from warmtoken.cache import byte_locks
 from warmtoken.interop import msal as interop
 
 
@@ -19,6 +20,7 @@ def main(directory: Path, count: int | None) -> None:
     # Here, since tests/ is a path for imports too, whose `support` is a package.
     from msal_events import signed_in
 
+    byte_locks.GATE_DEADLINE = 60.0  # on a busy machine two seconds may not be enough for all
     cache = interop.TokenCache(TokenCache(directory, key=KEY))
     for number in itertools.count() if count is None else range(count):
         print(f"adding {number}", flush=True)

@@ -17,6 +17,8 @@ def main(what: str, directory: str, key: str) -> None:
         prepare(app)
         return
     results = [app.acquire_token_silent(["orders.read"], ALICE) for _ in range(2)]
+    while results[1].metadata.cache_level != "L1":  # a second was over, and the file was looked at again
+        results[1] = app.acquire_token_silent(["orders.read"], ALICE)
     after_hit = sorted(sys.modules)
     import json
 

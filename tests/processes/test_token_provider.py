@@ -23,7 +23,7 @@ def test_the_function_is_called_once_for_eight_processes(tmp_path: Path) -> None
         answers = [ours.recv() for ours, _ in pipes if ours.poll(60)]
     finally:
         for worker in workers:
-            worker.join(30)
+            worker.join(60)
             worker.kill()
     (caller,) = log.read_text().split()
     assert {token for token, _ in answers} == {f"token-of-{caller}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
@@ -37,6 +38,7 @@ def _is_interrupted(call: Callable[[], object], module: ModuleType, after: int, 
                 raise Interrupted
 
     before = sys.getprofile()
+    gc.disable()  # an exception in what it finalizes would be lost
     sys.setprofile(profile)
     try:
         call()
@@ -44,4 +46,5 @@ def _is_interrupted(call: Callable[[], object], module: ModuleType, after: int, 
         return True
     finally:
         sys.setprofile(before)
+        gc.enable()
     return False

@@ -36,12 +36,14 @@ class Vault:
         self.expires_in: float = 3600
         self.refresh_in: float | None = None
         self.delay = 0.0
+        self.hold: Callable[[], object] = lambda: None  # called before it answers
         self.error: BaseException | None = None
         self.answer: object = None
 
     def __call__(self, parameters: AppTokenProviderParameters) -> AppTokenProviderResult:
         self.asked.append(parameters)
         time.sleep(self.delay)
+        self.hold()
         if self.error is not None:
             raise self.error
         if self.answer is not None:

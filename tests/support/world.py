@@ -40,6 +40,22 @@ def _shared_async_transport() -> AsyncDefaultTransport:
     return AsyncDefaultTransport()
 
 
+class StillClock(Clock):
+    """A clock that stands still unless it is moved, so that no second ends while a test runs.
+
+    The compiled engine reads the system's clock, so it is ahead by what passed meanwhile, and never behind.
+    """
+
+    def __init__(self) -> None:
+        self._began = int(super().time()) - 0.5, int(super().monotonic())  # plus whole seconds they stay exact
+
+    def time(self) -> float:
+        return self._began[0] + self.wall_offset / 1e9
+
+    def monotonic(self) -> float:
+        return self._began[1] + self.monotonic_offset / 1e9
+
+
 class HookedTransport:
     """The default transport, with a function of the test's that is called before and after each token request."""
 
@@ -198,9 +214,9 @@ async def _awaited(call: Callable[[], Any]) -> Any:
 
 
 @contextlib.contextmanager
-def new_world(mode: Mode, directory: Path) -> Iterator[World]:
+def new_world(mode: Mode, directory: Path, clock: Clock | None = None) -> Iterator[World]:
     """A world that ends with the test."""
-    clock = Clock()
+    clock = clock or Clock()
     with IdentityProvider(clock=clock) as idp:
         world = World(mode, directory / "cache", idp, clock)
         try:
