@@ -12,7 +12,7 @@ import msal
 import pytest
 from support import msal_apps
 from support.microsoft import AsyncMicrosoft, Microsoft
-from support.world import Client, World
+from support.world import Client, StillClock, World
 
 import warmtoken
 import warmtoken.aio
@@ -40,7 +40,7 @@ Make = Callable[..., Client]
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return StillClock()
 
 
 @pytest.fixture
