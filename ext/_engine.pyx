@@ -52,6 +52,19 @@ cdef extern from "Python.h":
 
     PyTypeObject *Py_TYPE(object instance)
 
+    ctypedef struct PyInterpreterState:
+        pass
+
+    PyInterpreterState *PyInterpreterState_Get()
+    PyInterpreterState *PyInterpreterState_Main()
+
+# A `with gil` waits for the main interpreter's lock (PyGILState_Ensure), which another one that waits for us may hold.
+if PyInterpreterState_Get() != PyInterpreterState_Main():
+    raise ImportError(
+        "expected the main interpreter of the process, got a sub-interpreter, which warmtoken does not support; "
+        "with mod_wsgi set WSGIApplicationGroup to %{GLOBAL}"
+    )
+
 cdef extern from "<time.h>" nogil:
     int CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE
 

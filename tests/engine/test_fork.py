@@ -1,4 +1,4 @@
-"""Processes made by fork and spawn; each case has an interpreter of its own."""
+"""Processes made by fork and spawn, and interpreters within one; each case has a process of its own."""
 
 from __future__ import annotations
 
@@ -35,3 +35,7 @@ if TYPE_CHECKING:
 )
 def test_fork(case: str, directory: Path) -> None:
     assert run("fork_cases.py", case, directory).split() == ["ok"]
+
+
+def test_a_sub_interpreter_is_refused_and_does_not_hang() -> None:
+    assert run("sub_interpreter.py").startswith("refused: expected the main interpreter of the process")
