@@ -13,7 +13,8 @@ from warmtoken import aio, errors, transport
 NAMES = {
     "PublicClientApplication", "ConfidentialClientApplication", "TokenCache", "Account", "AuthenticationResult",
     "ClientSecret", "ClientCertificate", "ClientAssertion", "WarmTokenError", "UiRequiredError", "ServiceError",
-    "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "TenantProfile", "AuthCodeFlow",
+    "ThrottledError", "ProtocolError", "TransportError", "ClientError", "CacheError", "CacheFullError",
+    "CacheCorruptError", "CacheLockedError", "CacheRefusedError", "ResultMetadata", "TenantProfile", "AuthCodeFlow",
     "AppTokenProvider", "AppTokenProviderParameters", "AppTokenProviderResult",
     "LongRunningSession", "ManagedIdentityApplication", "SystemAssignedManagedIdentity", "UserAssignedManagedIdentity",
 }  # fmt: skip

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Any
 from warmtoken.application import PublicClientApplication
 from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import (
+    CacheCorruptError,
     CacheError,
+    CacheFullError,
+    CacheLockedError,
+    CacheRefusedError,
     ClientError,
     ProtocolError,
     ServiceError,
@@ -14,7 +18,7 @@ from warmtoken.errors import (
     UiRequiredError,
     WarmTokenError,
 )
-from warmtoken.models import Account, AuthenticationResult
+from warmtoken.models import Account, AuthenticationResult, ResultMetadata
 
 if TYPE_CHECKING:
     from warmtoken.confidential_application import ConfidentialClientApplication
@@ -59,7 +63,11 @@ __all__ = [
     "AuthCodeFlow",
     "AuthenticationResult",
     "BackgroundRefresh",
+    "CacheCorruptError",
     "CacheError",
+    "CacheFullError",
+    "CacheLockedError",
+    "CacheRefusedError",
     "ClientAssertion",
     "ClientCertificate",
     "ClientError",
@@ -70,6 +78,7 @@ __all__ = [
     "ManagedIdentityApplication",
     "ProtocolError",
     "PublicClientApplication",
+    "ResultMetadata",
     "ServiceError",
     "SystemAssignedManagedIdentity",
     "TenantProfile",
