@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import logging
+import pickle
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -58,6 +61,8 @@ BAD_ARGUMENTS = [
     pytest.param({"authority": "https://u:p@idp.example"}, ValueError, "authority", id="authority with a user"),
     pytest.param({"authority": ""}, ValueError, "authority", id="empty authority"),
     pytest.param({"cache": "path"}, TypeError, "cache", id="a path for a cache"),
+    pytest.param({"transport": "httpx"}, TypeError, "transport", id="a name for a transport"),
+    pytest.param({"transport": object()}, TypeError, "send", id="a transport that sends nothing"),
     pytest.param({"client_capabilities": "cp1"}, TypeError, "client_capabilities", id="capabilities as a str"),
     pytest.param({"client_capabilities": 7}, TypeError, "client_capabilities", id="capabilities of another type"),
     pytest.param({"client_capabilities": [7]}, TypeError, "client_capabilities", id="a capability of another type"),
@@ -90,9 +95,10 @@ def test_an_application_refuses_arguments_that_cannot_be(
 
 
 @pytest.mark.parametrize("kind", [ConfidentialClientApplication, warmtoken.aio.ConfidentialClientApplication])
-def test_a_credential_is_one_of_the_three_kinds(kind: Any) -> None:
+@pytest.mark.parametrize("credential", ["secret-canary", None, {"client_secret": "canary"}, ClientSecret], ids=repr)
+def test_a_credential_is_one_of_the_kinds(kind: Any, credential: Any) -> None:
     with pytest.raises(TypeError, match="credential") as refused:
-        kind("service", credential="secret-canary", authority=ISSUER)
+        kind("service", credential=credential, authority=ISSUER)
     assert "canary" not in str(refused.value)
 
 
@@ -314,6 +320,61 @@ def test_a_transport_of_ones_own_is_used(world: World) -> None:
     app = world.public(before=lambda request: sent.append(request.url))
     world.sign_in(app)
     assert sent == [f"{world.idp.issuer}/token"]
+
+
+class Answering:
+    """A transport whose answers are whatever it is given."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def send(self, request: HttpRequest, *, timeout: float) -> Any:
+        return self.answer
+
+
+class Awaited(Answering):
+    async def send(self, request: HttpRequest, *, timeout: float) -> Any:
+        return self.answer
+
+
+REPLY = HttpResponse(400, {}, b"{}")
+
+
+@pytest.mark.parametrize(
+    "answer", [None, {"access_token": "canary"}, (200, {}, b"canary")], ids=["none", "dict", "tuple"]
+)
+def test_a_transport_brings_an_http_response(tmp_path: Path, answer: object) -> None:
+    cache = TokenCache(tmp_path / "cache", key=KEY)
+    blocking = PublicClientApplication("cli", authority=ISSUER, cache=cache, transport=Answering(answer))
+    with pytest.raises(TypeError, match="HttpResponse") as refused:
+        blocking.acquire_token_by_refresh_token("refresh", SCOPES)
+    assert "canary" not in str(refused.value)
+    awaiting = warmtoken.aio.PublicClientApplication("cli", authority=ISSUER, cache=cache, transport=Awaited(answer))
+    with pytest.raises(TypeError, match="HttpResponse"):
+        asyncio.run(awaiting.acquire_token_by_refresh_token("refresh", SCOPES))
+
+
+def test_a_transport_for_asyncio_is_for_applications_for_asyncio_alone(tmp_path: Path) -> None:
+    cache, awaited, blocked = TokenCache(tmp_path / "cache", key=KEY), cast("Any", Awaited(REPLY)), Answering(REPLY)
+    blocking = PublicClientApplication("cli", authority=ISSUER, cache=cache, transport=awaited)
+    with pytest.raises(TypeError, match=r"warmtoken\.aio"):  # and no warning of a coroutine that nobody awaited
+        blocking.acquire_token_by_refresh_token("refresh", SCOPES)
+    awaiting = warmtoken.aio.PublicClientApplication("cli", authority=ISSUER, cache=cache, transport=blocked)
+    with pytest.raises(TypeError, match=r"warmtoken\.aio"):
+        asyncio.run(awaiting.acquire_token_by_refresh_token("refresh", SCOPES))
+
+
+def test_what_cannot_be_pickled_or_copied_says_what_to_do(tmp_path: Path) -> None:
+    cache, secret = TokenCache(tmp_path / "cache", key=KEY), ClientSecret("canary")
+    made: list[Any] = [cache]
+    for module in (warmtoken, warmtoken.aio):
+        made.append(module.PublicClientApplication("cli", authority=ISSUER, cache=cache))
+        made.append(module.ConfidentialClientApplication("cli", credential=secret, authority=ISSUER, cache=cache))
+        made.append(module.ManagedIdentityApplication(cache=cache))
+    for one in made:
+        for duplicate in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match=f"expected no {type(one).__name__} to pickle or copy, .* make one"):
+                duplicate(one)
 
 
 class Recording(list[HttpRequest]):

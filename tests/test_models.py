@@ -88,6 +88,12 @@ def test_models_are_frozen_and_can_be_pickled_and_copied(model: Any) -> None:
     assert hash(model) == hash(copy.deepcopy(model))
 
 
+@pytest.mark.parametrize(("home_account_id", "environment"), [(None, "login.example"), ("oid.tid", None), (b"o", 7)])
+def test_an_account_without_an_id_or_a_host_cannot_be_made(home_account_id: Any, environment: Any) -> None:
+    with pytest.raises(TypeError, match="home_account_id and environment of an Account"):
+        Account(home_account_id, environment)
+
+
 @pytest.mark.parametrize(
     "model",
     [

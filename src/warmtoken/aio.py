@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from warmtoken.cache.vault import Vault
 from warmtoken.confidential_client import ConfidentialClient
-from warmtoken.core import Application
+from warmtoken.core import Application, check_transport
 from warmtoken.default_transport import AsyncDefaultTransport
 from warmtoken.direct_transport import AsyncDirectTransport
 from warmtoken.flows.async_driver import drive, finish
@@ -40,6 +40,7 @@ class _Awaiting(Application[_Token, AsyncTransport]):
     _transport: AsyncTransport
 
     def _use(self, transport: AsyncTransport | None) -> None:
+        check_transport(transport)
         if transport is None:
             transport = self._own_transport = self._new_transport()
         self._transport = transport

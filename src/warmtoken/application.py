@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from warmtoken.core import Application
+from warmtoken.core import Application, check_transport
 from warmtoken.models import Account, AuthenticationResult
 from warmtoken.public_client import PublicClient
 
@@ -31,6 +31,7 @@ class Blocking(Application[_Token, "Transport"]):
     _transport: Transport | None
 
     def _use(self, transport: Transport | None) -> None:
+        check_transport(transport)
         self._transport = transport
 
     def _open_vault(self) -> Vault:

@@ -55,6 +55,9 @@ class ConfidentialClient(
         partition: str = "",
         parameters: Mapping[str, str | Sequence[str]] | None = None,
     ) -> None:
+        from warmtoken.credentials import check_credential
+
+        check_credential(credential)  # None too, as of a setting that is missing
         super().__init__(
             client_id, credential, authority, cache, client_capabilities, expiry_margin, on_background_refresh
         )

@@ -20,7 +20,7 @@ from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
 
 if TYPE_CHECKING:
-    from typing import TypeGuard
+    from typing import NoReturn, TypeGuard
 
     from warmtoken.cache.vault import Vault
     from warmtoken.credentials import ClientCredential
@@ -86,7 +86,7 @@ class ClientApplication(
         expiry_margin: float | None,
         on_background_refresh: Callable[[BackgroundRefresh], object] | None,
     ) -> None:
-        check_client(client_id, credential, cache, client_capabilities)
+        check_client(client_id, cache, client_capabilities)
         self._context = Context(
             Client(client_id, credential),
             parse_authority(authority),
@@ -113,6 +113,9 @@ class ClientApplication(
         parameters = f", parameters={{{names}}}" if names else ""
         client_id, authority = context.client.client_id, context.authority.url
         return f"{type(self).__name__}({client_id!r}, authority={authority!r}{partition}{parameters})"
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_pickle(self)
 
     def _view_of_users(self) -> _engine.View:
         if self._users is None or not self._users.is_live:
@@ -265,16 +268,12 @@ class ClientApplication(
         return token
 
 
-def check_client(client_id: object, credential: object, cache: object, client_capabilities: object) -> None:
+def check_client(client_id: object, cache: object, client_capabilities: object) -> None:
     """Refuse arguments that cannot be with TypeError or ValueError."""
     if not isinstance(client_id, str):
         raise TypeError(f"expected client_id to be a str, got {type(client_id).__name__}")
     if not client_id.strip():
         raise ValueError("expected client_id to have something in it, got an empty or blank str")
-    if credential is not None:
-        from warmtoken.credentials import check_credential
-
-        check_credential(credential)
     if cache is not None and not isinstance(cache, TokenCache):
         raise TypeError(f"expected cache to be a TokenCache or None, got {type(cache).__name__}")
     if not isinstance(client_capabilities, list | tuple):
@@ -283,6 +282,23 @@ def check_client(client_id: object, credential: object, cache: object, client_ca
         )
     if not all(isinstance(capability, str) for capability in cast("Sequence[object]", client_capabilities)):
         raise TypeError('expected client_capabilities to be a list of str such as ["cp1"], got one of another type')
+
+
+def refuse_to_pickle(application: Application[Any, Any]) -> NoReturn:
+    """Say with TypeError what to do instead of pickling or copying an application."""
+    raise TypeError(
+        f"expected no {type(application).__name__} to pickle or copy, since it holds connections, credentials and a "
+        "cache; make one where it is needed: that costs no request, and the same cache path has the same tokens"
+    )
+
+
+def check_transport(transport: object) -> None:
+    """Refuse what can send nothing with TypeError, before a token is needed."""
+    if transport is not None and not callable(getattr(transport, "send", None)):
+        raise TypeError(
+            f"expected transport to be None or to have a method send(request, *, timeout), "
+            f"got {type(transport).__name__}"
+        )
 
 
 def check_partition(partition: object) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from warmtoken import _engine
 from warmtoken.application import Blocking
 from warmtoken.cache.token_cache import TokenCache
-from warmtoken.core import Application, TokenT, TransportT, check_client
+from warmtoken.core import Application, TokenT, TransportT, check_client, refuse_to_pickle
 from warmtoken.flows.context import Context, Remember
 from warmtoken.identities import ManagedIdentityId, SystemAssignedManagedIdentity, check_identity
 from warmtoken.models import AuthenticationResult
@@ -25,6 +25,8 @@ from warmtoken.protocol.managed_identity import (
 )
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from warmtoken.default_transport import DefaultTransport
     from warmtoken.notices import BackgroundRefresh
     from warmtoken.transport import Transport
@@ -55,7 +57,7 @@ class ManagedIdentityClient(_engine.ManagedIdentityHitPath[TokenT], Application[
         on_background_refresh: Callable[[BackgroundRefresh], object] | None = None,
     ) -> None:
         check_identity(identity)
-        check_client(name_in_cache(identity), None, cache, client_capabilities)
+        check_client(name_in_cache(identity), cache, client_capabilities)
         self._managed = ManagedIdentity(identity, read_surroundings(os.environ))
         self._context = Context(
             Client(name_in_cache(identity)),
@@ -70,6 +72,9 @@ class ManagedIdentityClient(_engine.ManagedIdentityHitPath[TokenT], Application[
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._managed.identity!r})"
+
+    def __reduce__(self) -> NoReturn:
+        refuse_to_pickle(self)
 
     @property
     def source(self) -> Source:

@@ -36,7 +36,8 @@ class Account:
 
     `home_account_id` identifies the user: `{oid}.{tid}` at Microsoft Entra, `sub` at any other issuer.
     `environment` is the authority's host; `tenant_id` the tenant of the sign-in, "" where there are none;
-    `local_account_id` the user's id in that tenant (`oid`, else `sub`).
+    `local_account_id` the user's id in that tenant (`oid`, else `sub`). Raises TypeError where one of the first two
+    is no str.
     """
 
     home_account_id: str
@@ -46,6 +47,12 @@ class Account:
     local_account_id: str = ""
     name: str = ""
     account_source: str = ""
+
+    def __post_init__(self) -> None:
+        # Here, and not where it is used: that may be long after, in another function.
+        if not isinstance(self.home_account_id, str) or not isinstance(self.environment, str):
+            kinds = f"{type(self.home_account_id).__name__} and {type(self.environment).__name__}"
+            raise TypeError(f"expected home_account_id and environment of an Account to be str, got {kinds}")
 
 
 @dataclass(frozen=True, slots=True)

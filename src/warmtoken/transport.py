@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +24,19 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     body: bytes = field(default=b"", repr=False)
+
+
+def check_response(response: object) -> HttpResponse:
+    """Return what a transport brought; refuse what is no HttpResponse with TypeError, which shows nothing of it."""
+    if isinstance(response, HttpResponse):
+        return response
+    kind = type(response).__name__
+    if isinstance(response, Coroutine):
+        response.close()  # or Python warns that nobody awaited it
+    raise TypeError(
+        f"expected send of the transport to return an HttpResponse, got {kind}; "
+        "one whose send is a coroutine function is for warmtoken.aio, any other for warmtoken"
+    )
 
 
 class Transport(Protocol):

@@ -6,7 +6,9 @@ import errno
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
@@ -251,6 +253,23 @@ def test_without_a_home_directory_there_is_no_own_cache(
 
 
 def test_a_path_of_another_type_is_refused() -> None:
-    for wrong in (1, b"bytes", ["list"]):
-        with pytest.raises(TypeError):
+    for wrong in (1, b"bytes", ["list"], OfBytes()):
+        with pytest.raises(TypeError, match="expected path to be a str, a"):
             TokenCache(wrong, key=KEY)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["", "a\0b"])
+def test_a_path_that_names_nothing_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="expected path to name a directory"):
+        TokenCache(path, key=KEY)
+
+
+class OfBytes(os.PathLike[bytes]):
+    def __fspath__(self) -> bytes:
+        return b"bytes"
+
+
+@pytest.mark.parametrize("clock", [0, "", time, lambda: 0.0], ids=repr)
+def test_a_clock_is_one_of_the_librarys(tmp_path: Path, clock: Any) -> None:
+    with pytest.raises(TypeError, match="expected clock to be"):
+        TokenCache(tmp_path / "cache", key=KEY, clock=clock)

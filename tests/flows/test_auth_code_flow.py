@@ -343,7 +343,7 @@ def test_what_is_not_the_answer_to_this_sign_in_is_dropped_before_anything_is_se
     assert_nothing_happened(world, web)
 
 
-@pytest.mark.parametrize("params", ["code=a&state=b", b"code=a", None, 1])
+@pytest.mark.parametrize("params", ["code=a&state=b", b"code=a", None, 1, ["code"], ["ab"], [()], {"code"}, [None]])
 def test_what_are_no_parameters_is_a_mistake_in_the_program(web: Client, site: Landing, params: Any) -> None:
     flow = begin(web, site)
     with pytest.raises(TypeError, match="params"):

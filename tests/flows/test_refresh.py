@@ -540,9 +540,7 @@ def test_an_imported_refresh_token_must_bring_its_user(world: World, app: Client
         app.acquire_token_by_refresh_token(token, SCOPES)
 
 
-@pytest.mark.parametrize(
-    ("token", "kind"), [(None, (TypeError, ValueError)), ("", ValueError), (b"rt", (TypeError, ValueError))]
-)
+@pytest.mark.parametrize(("token", "kind"), [(None, TypeError), ("", ValueError), (b"rt", TypeError)])
 def test_what_is_no_refresh_token_is_refused(app: Client, token: object, kind: type[Exception]) -> None:
     with pytest.raises(kind, match="refresh_token"):
         app.acquire_token_by_refresh_token(token, SCOPES)

@@ -178,6 +178,12 @@ def test_another_dialect_is_a_value_error(cache: TokenCache) -> None:
         cache.export_msal("perl")
 
 
+@pytest.mark.parametrize("dialect", [None, ["python"], b"python"])
+def test_a_dialect_of_another_type_is_a_type_error(cache: TokenCache, dialect: Any) -> None:
+    with pytest.raises(TypeError, match="expected dialect to be a str"):
+        cache.export_msal(dialect)
+
+
 def test_an_empty_cache_is_an_empty_cache(cache: TokenCache) -> None:
     sections = ("AccessToken", "RefreshToken", "IdToken", "Account", "AppMetadata")
     assert exported(cache, "python") == {section: {} for section in sections}

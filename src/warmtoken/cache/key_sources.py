@@ -41,7 +41,7 @@ def resolve_key(source: KeySource, *, make: bool = True) -> bytes:
 def checked_key(key: object) -> bytes:
     """Return `key` if it is 32 bytes."""
     if not isinstance(key, bytes):
-        raise TypeError(f"expected key to be bytes, a callable, a path or None, got {type(key).__name__}")
+        raise TypeError(f"expected key to be bytes, a callable, a pathlib.Path or None, got {type(key).__name__}")
     if len(key) != KEY_SIZE:
         raise ValueError(f"expected a key of {KEY_SIZE} bytes, got {len(key)}; make one with secrets.token_bytes(32)")
     if key == UNENCRYPTED_KEY:

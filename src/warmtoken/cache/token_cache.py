@@ -19,6 +19,8 @@ from warmtoken.cache.vault import Vault
 from warmtoken.errors import ClientError
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from warmtoken.cache.rotation import DataKeyRotation
     from warmtoken.cache.stats import CacheStats
     from warmtoken.interop.msal_report import ImportReport
@@ -56,13 +58,13 @@ class TokenCache:
         if allow_unencrypted is not False and (allow_unencrypted is not True or key is not None):
             raise ValueError("expected allow_unencrypted=True without a key, or a key alone")
         # What a relative path names now, it goes on naming when the program changes its directory.
-        self._path = None if path is None else Path(os.path.abspath(Path(path)))
+        self._path = None if path is None else Path(os.path.abspath(_checked_path(path)))
         self._key = None if key is None else _checked_source(key)
         self._is_encrypted = not allow_unencrypted
         self._map_size = _checked_size("map_size", map_size, _engine.LEAST_MAP_SIZE)
         self._max_bytes = _checked_size("max_bytes", max_bytes, 0)
         self._max_entries = _checked_size("max_entries", max_entries, 0)
-        self._clock = clock or _engine.Clock()
+        self._clock = _engine.Clock() if clock is None else _checked_clock(clock)
         self._lock = threading.Lock()
         _caches.add(self)
         self._vault: Vault | None = None
@@ -73,6 +75,12 @@ class TokenCache:
     def __repr__(self) -> str:
         unencrypted = "" if self._is_encrypted else ", allow_unencrypted=True"
         return f"TokenCache({str(self._path) if self._path else None!r}{unencrypted})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "expected no TokenCache to pickle or copy, since it holds an open file and perhaps a key; make one with "
+            "the same path and key in each process: it has the same tokens"
+        )
 
     def __enter__(self) -> TokenCache:
         return self
@@ -117,8 +125,8 @@ class TokenCache:
     def export_msal(self, dialect: str = "python") -> str:
         """Return the tokens and accounts as the text of an MSAL cache, not encrypted.
 
-        `dialect` is whose: "dotnet", "python", "java", "go" or "node". Raises ValueError for another, CacheError where
-        the cache cannot be read.
+        `dialect` is whose: "dotnet", "python", "java", "go" or "node". Raises TypeError and ValueError for
+        another, CacheError where the cache cannot be read.
         """
         from warmtoken.interop.msal_export import export_from
 
@@ -243,6 +251,24 @@ class TokenCache:
         """Begin anew in a process that fork made; for the library's own layers."""
         self._lock = threading.Lock()
         self._is_inherited = True
+
+
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    named = path.__fspath__() if isinstance(path, os.PathLike) else path
+    if not isinstance(named, str):
+        raise TypeError(f"expected path to be a str, a pathlib.Path or None, got {type(path).__name__}")
+    # An empty one would be the working directory: of a variable that is set, but to nothing.
+    if not named or "\0" in named:
+        raise ValueError(
+            "expected path to name a directory, got an empty str or one with a NUL; None is the user's own"
+        )
+    return named
+
+
+def _checked_clock(clock: object) -> _engine.Clock:
+    if not isinstance(clock, _engine.Clock):
+        raise TypeError(f"expected clock to be a warmtoken.testing.Clock or None, got {type(clock).__name__}")
+    return clock
 
 
 def _checked_source(key: GivenKey) -> GivenKey:

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import contextvars
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 from warmtoken.cache.flights import Flight
 from warmtoken.flows import driver
 from warmtoken.flows.effects import MAX_BACKGROUND, Await, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
-from warmtoken.transport import AsyncTransport
+from warmtoken.transport import AsyncTransport, check_response
 
 T = TypeVar("T")
 
@@ -46,7 +46,8 @@ async def drive(flow: Flow[T], transport: AsyncTransport) -> T:
 async def _perform(effect: Effect, transport: AsyncTransport) -> Any:
     match effect:
         case Send(request, timeout):
-            return await transport.send(request, timeout=timeout)
+            sending: object = transport.send(request, timeout=timeout)
+            return check_response(await sending if isinstance(sending, Awaitable) else None)
         case Sleep(seconds):
             return await asyncio.sleep(seconds)
         case Call():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -99,7 +99,15 @@ def _pairs(parameters: object) -> list[tuple[str, object]]:
         return [(name, value) for name in mapping for value in _values(mapping, name)]
     if isinstance(parameters, str | bytes) or not isinstance(parameters, Iterable):
         raise TypeError(f"expected params as a dict or as pairs, such as parse_qsl's, got {type(parameters).__name__}")
-    return [(name, value) for name, value in cast("Iterable[tuple[str, object]]", parameters)]
+    return [_pair(item) for item in cast("Iterable[object]", parameters)]
+
+
+def _pair(item: object) -> tuple[str, object]:
+    kind = type(item).__name__
+    if not isinstance(item, tuple | list) or len(cast("Sequence[object]", item)) != 2:
+        raise TypeError(f"expected params as a dict or as pairs, such as parse_qsl's, got {kind} in them")
+    name, value = cast("tuple[str, object]", item)
+    return name, value
 
 
 def _values(parameters: Mapping[str, object], name: str) -> list[object]:

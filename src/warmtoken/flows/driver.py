@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 from warmtoken.errors import ClientError
 from warmtoken.flows.effects import MAX_BACKGROUND, Await, Background, Call, Detach, Effect, Flow, Join, Send, Sleep
-from warmtoken.transport import Transport
+from warmtoken.transport import Transport, check_response
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ def drive(flow: Flow[T], transport: Transport) -> T:
 def _perform(effect: Effect, transport: Transport) -> Any:
     match effect:
         case Send(request, timeout):
-            return transport.send(request, timeout=timeout)
+            return check_response(transport.send(request, timeout=timeout))
         case Sleep(seconds):
             return time.sleep(seconds)
         case Call(function):

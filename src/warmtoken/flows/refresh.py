@@ -172,11 +172,17 @@ class Asking:
 
 def import_refresh_token(context: Context, refresh_token: str, request: TokenRequest) -> Flow[AuthenticationResult]:
     """Redeem a refresh token that another library got, and keep what it brings."""
-    if not isinstance(refresh_token, str) or not refresh_token:
-        raise ValueError("expected refresh_token to be a str that is not empty")
+    _check_refresh_token(refresh_token)
     asking = Asking(context.authority, request.asked, None, new_correlation_id(request.correlation_id), Stopwatch())
     result: AuthenticationResult = yield Detach(redeem(context, refresh_token, asking))
     return result
+
+
+def _check_refresh_token(value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"expected refresh_token to be a str, got {type(value).__name__}")
+    if not value:
+        raise ValueError("expected refresh_token to have something in it, got an empty str")
 
 
 def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[AuthenticationResult]:

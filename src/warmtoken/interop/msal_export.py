@@ -30,8 +30,10 @@ TokenT = TypeVar("TokenT", AccessTokenRecord, RefreshTokenRecord)
 def export_from(vault: Vault, dialect: str, now: float) -> str:
     """Return the text of an MSAL cache with all that is usable at `now`, in Unix seconds.
 
-    Raises ValueError for a dialect that is none, CacheError where the cache cannot be read.
+    Raises TypeError and ValueError for a dialect that is none, CacheError where the cache cannot be read.
     """
+    if not isinstance(dialect, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected dialect to be a str, got {type(dialect).__name__}")
     if dialect not in DIALECTS:
         raise ValueError(f"expected a dialect, one of {', '.join(DIALECTS)}, got {dialect!r}")
     contents = read_all(vault)
