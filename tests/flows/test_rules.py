@@ -11,7 +11,7 @@ import pytest
 from support.web_site import landing
 from support.world import ALICE, KEY, SCOPES, Client, World
 
-from warmtoken import ClientSecret, ConfidentialClientApplication, DeviceCode, TokenCache
+from warmtoken import ClientError, ClientSecret, ConfidentialClientApplication, DeviceCode, TokenCache
 from warmtoken.testing import Clock, UserAgent
 from warmtoken.transport import HttpRequest, HttpResponse
 
@@ -53,6 +53,17 @@ def test_a_token_lies_in_the_tenant_that_was_asked_for(cache: TokenCache) -> Non
     for asked, tenant in (("one", "two"), ("two", "one")):
         result = app(asked).acquire_token_for_client(scope, tenant_id=tenant)
         assert (result.access_token, result.metadata.token_source) == (f"at-{tenant}", "cache")
+
+
+@pytest.mark.parametrize("scopes", [[], ["openid"], ["offline_access", "Profile"]])
+def test_without_a_scope_no_cached_token_is_a_services(cache: TokenCache, scopes: list[str]) -> None:
+    app = ConfidentialClientApplication(
+        "service", credential=ClientSecret("s"), authority=f"{HOST}/one", cache=cache, transport=Grants()
+    )
+    app.acquire_token_for_client(["https://graph.microsoft.com/.default"])
+    with pytest.raises(ClientError, match="expected a scope") as refused:
+        app.acquire_token_for_client(scopes)
+    assert refused.value.code == "scopes_required_client_credentials"
 
 
 def interactively(app: Client, _: str) -> Any:

@@ -16,6 +16,7 @@ from warmtoken.protocol.token_request import (
     RequestContext,
     authorization_code_request,
     authorization_url,
+    check_scopes_of_client,
     client_credentials_request,
     device_authorization_request,
     device_code_request,
@@ -187,10 +188,13 @@ def test_a_session_is_refreshed_for_what_was_granted_to_it_alone():
     assert form(session_refresh_request(entra(), "R", SCOPES)) == form(refresh_request(entra(), "R", SCOPES))
 
 
-def test_entra_needs_scopes_for_client_credentials():
+@pytest.mark.parametrize("scopes", [(), ("openid", "Profile")])
+def test_entra_needs_scopes_for_client_credentials(scopes):
     with pytest.raises(ClientError) as caught:
-        client_credentials_request(entra(), ())
+        check_scopes_of_client(entra().authority, scopes, None)
     assert caught.value.code == "scopes_required_client_credentials"
+    check_scopes_of_client(entra().authority, ("a",), None)
+    check_scopes_of_client(oidc().authority, (), None)
 
 
 def test_no_device_endpoint():

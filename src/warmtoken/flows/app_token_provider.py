@@ -19,7 +19,6 @@ from warmtoken.protocol.authority import Authority
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.discovery import ProviderMetadata
 from warmtoken.protocol.provided_token import read_provided
-from warmtoken.protocol.token_request import check_scopes_of_client
 
 _NOWHERE = ProviderMetadata(issuer="", authorization_endpoint="", token_endpoint="")
 
@@ -34,7 +33,6 @@ def ask_program(
     """
     context, request, watch = search.context, search.request, search.watch
     correlation_id = new_correlation_id(request.correlation_id)
-    check_scopes_of_client(authority, request.asked, correlation_id)
     claims = merge_claims(request.claims, context.client_capabilities, request.client_claims)
     parameters = AppTokenProviderParameters(request.asked, authority.tenant or None, correlation_id, claims)
     sent_at, since = context.now(), time.perf_counter()

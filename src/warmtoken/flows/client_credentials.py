@@ -17,7 +17,7 @@ from warmtoken.models import AuthenticationResult, CacheRefreshReason
 from warmtoken.protocol.authority import Authority, request_authority
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.token_reply import parse_token_reply
-from warmtoken.protocol.token_request import client_credentials_request, secrets_of
+from warmtoken.protocol.token_request import check_scopes_of_client, client_credentials_request, secrets_of
 
 
 def acquire_for_client(context: Context, request: TokenRequest) -> Flow[AuthenticationResult]:
@@ -26,6 +26,7 @@ def acquire_for_client(context: Context, request: TokenRequest) -> Flow[Authenti
     authority = authority_of_one_tenant(context, request.tenant_id)
     if request.fmi_path is not None:
         _check_knows_paths(context, authority)
+    check_scopes_of_client(authority, request.asked, request.correlation_id)
     yield from open_cache(context)
     search = Search(context, request, context.slot(None, authority, request.extended_key), None, watch)
     return (

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote_plus, urlencode
 from warmtoken.errors import ClientError, ProtocolError
 from warmtoken.protocol.client_authentication import Client, authenticate
 from warmtoken.protocol.entra_headers import entra_headers
-from warmtoken.protocol.scopes import RESERVED, wire_scopes
+from warmtoken.protocol.scopes import RESERVED, lookup_scopes, wire_scopes
 from warmtoken.protocol.token_exchange import exchange_fields, knows_token_exchange
 from warmtoken.transport import HttpRequest
 
@@ -152,9 +152,12 @@ def _refresh_request(
     return _token_request(context, fields)
 
 
-def check_scopes_of_client(authority: Authority, scopes: Sequence[str], correlation_id: str) -> None:
-    """Raise ClientError `scopes_required_client_credentials` for Entra without scopes."""
-    if not scopes and authority.speaks_entra:
+def check_scopes_of_client(authority: Authority, scopes: Sequence[str], correlation_id: str | None) -> None:
+    """Raise ClientError `scopes_required_client_credentials` for Entra without scopes; reserved ones are none.
+
+    Before the cache is read (MSAL.NET): there a token for any API would do.
+    """
+    if authority.speaks_entra and not lookup_scopes(scopes):
         raise ClientError(
             "scopes_required_client_credentials",
             "expected a scope, such as https://graph.microsoft.com/.default, got none",
@@ -165,11 +168,7 @@ def check_scopes_of_client(authority: Authority, scopes: Sequence[str], correlat
 def client_credentials_request(
     context: RequestContext, scopes: Sequence[str], *, claims: str | None = None, fmi_path: str | None = None
 ) -> HttpRequest:
-    """Return the request for a token of the application itself (RFC 6749, section 4.4.2).
-
-    Raises what `check_scopes_of_client` raises.
-    """
-    check_scopes_of_client(context.authority, scopes, context.correlation_id)
+    """Return the request for a token of the application itself (RFC 6749, section 4.4.2)."""
     path = {"fmi_path": fmi_path} if fmi_path else {}
     fields = {"grant_type": "client_credentials", **_filled(scope=_plain_scopes(scopes), claims=claims), **path}
     return _token_request(context, fields)
