@@ -52,10 +52,19 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 # --- arguments ---
 
+
+async def never(_: object) -> None:
+    raise AssertionError("nobody awaits it")
+
+
 BAD_ARGUMENTS = [
     pytest.param({"client_id": 7}, TypeError, "client_id", id="client id of another type"),
     pytest.param({"client_id": ""}, ValueError, "client_id", id="empty client id"),
     pytest.param({"client_id": "  "}, ValueError, "client_id", id="blank client id"),
+    pytest.param({"client_id": "cli\n"}, ValueError, "client_id", id="client id with a line break"),
+    pytest.param({"client_id": "\ud800"}, ValueError, "client_id", id="client id that cannot be sent"),
+    pytest.param({"on_background_refresh": 7}, TypeError, "on_background_refresh", id="told is a number"),
+    pytest.param({"on_background_refresh": never}, TypeError, "plain function", id="told is a coroutine function"),
     pytest.param({"authority": 7}, TypeError, "authority", id="authority of another type"),
     pytest.param({"authority": "http://idp.example"}, ValueError, "authority", id="authority without TLS"),
     pytest.param({"authority": "https://u:p@idp.example"}, ValueError, "authority", id="authority with a user"),
@@ -108,6 +117,9 @@ def test_a_credential_is_one_of_the_kinds(kind: Any, credential: Any) -> None:
         pytest.param(ClientSecret(None), TypeError, "secret", id="secret that is not set"),  # type: ignore[arg-type]
         pytest.param(ClientSecret(""), ValueError, "secret", id="empty secret"),
         pytest.param(ClientSecret(b"canary"), TypeError, "secret", id="secret as bytes"),  # type: ignore[arg-type]
+        pytest.param(ClientSecret("canary\n"), ValueError, "secret", id="secret out of a file"),
+        pytest.param(ClientSecret("canary\ud800"), ValueError, "secret", id="secret that cannot be sent"),
+        pytest.param(ClientAssertion("canary\n"), ValueError, "assertion", id="assertion out of a file"),
         pytest.param(ClientAssertion(None), TypeError, "assertion", id="no assertion"),  # type: ignore[arg-type]
         pytest.param(ClientAssertion(""), ValueError, "assertion", id="empty assertion"),
         pytest.param(ClientCertificate("canary"), TypeError, "pem", id="PEM as a str"),  # type: ignore[arg-type]
@@ -118,7 +130,7 @@ def test_a_credential_is_one_of_the_kinds(kind: Any, credential: Any) -> None:
 def test_a_credential_has_something_in_it_of_the_right_type(credential: Any, error: type[Exception], name: str) -> None:
     with pytest.raises(error, match=name) as refused:
         ConfidentialClientApplication("service", credential=credential, authority=ISSUER)
-    assert "canary" not in str(refused.value)
+    assert "canary" not in f"{refused.value!r} {refused.value}"
 
 
 BAD_CALLS = [
@@ -134,6 +146,9 @@ BAD_CALLS = [
     pytest.param({"login_hint": " "}, ValueError, "login_hint", id="blank hint"),
     pytest.param({"tenant_id": 7}, TypeError, "tenant_id", id="tenant of another type"),
     pytest.param({"tenant_id": ""}, ValueError, "tenant_id", id="empty tenant"),
+    pytest.param({"force_refresh": "false"}, TypeError, "force_refresh", id="a flag as a str"),
+    pytest.param({"login_hint": "a\ud800"}, ValueError, "login_hint", id="hint that cannot be sent"),
+    pytest.param({"claims": "\ud800"}, ValueError, "claims", id="claims that cannot be sent"),
     pytest.param({"claims": {}}, TypeError, "claims", id="claims of another type"),
     pytest.param({"claims": ""}, ValueError, "claims", id="empty claims"),
     pytest.param({"min_validity": "60"}, TypeError, "min_validity", id="validity as a str"),
@@ -163,6 +178,7 @@ def test_a_silent_call_refuses_arguments_that_cannot_be(
     [
         pytest.param({"scopes": "User.Read"}, TypeError, "scopes", id="scopes as a str"),
         pytest.param({"open_browser": "firefox"}, TypeError, "open_browser", id="a name for a browser"),
+        pytest.param({"open_browser": never}, TypeError, "plain function", id="a coroutine function for a browser"),
         pytest.param({"timeout": "300"}, TypeError, "timeout", id="timeout as a str"),
         pytest.param({"timeout": -1}, ValueError, "timeout", id="negative timeout"),
         pytest.param({"login_hint": ""}, ValueError, "login_hint", id="empty hint"),

@@ -212,8 +212,9 @@ class ConfidentialClient(
         raises. Follows MSAL.NET's InitiateLongRunningProcessInWebApi.
         """
         from warmtoken.flows.long_running import initiate, initiate_or_go_on
-        from warmtoken.flows.requests import TokenRequest
+        from warmtoken.flows.requests import TokenRequest, check_flag
 
+        check_flag("search_in_cache", search_in_cache)
         request = TokenRequest(scopes, tenant_id=tenant_id, claims=claims, correlation_id=correlation_id)
         begin = initiate_or_go_on if search_in_cache else initiate
         session: SessionT = self._run(begin(self._context, user_assertion, session_key, request))

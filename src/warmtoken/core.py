@@ -274,6 +274,8 @@ def check_client(client_id: object, cache: object, client_capabilities: object) 
         raise TypeError(f"expected client_id to be a str, got {type(client_id).__name__}")
     if not client_id.strip():
         raise ValueError("expected client_id to have something in it, got an empty or blank str")
+    if not client_id.isprintable():  # RFC 6749, appendix A.1
+        raise ValueError("expected client_id without control characters, such as a line break at its end")
     if cache is not None and not isinstance(cache, TokenCache):
         raise TypeError(f"expected cache to be a TokenCache or None, got {type(cache).__name__}")
     if not isinstance(client_capabilities, list | tuple):

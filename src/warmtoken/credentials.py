@@ -98,3 +98,5 @@ def _check(name: str, value: object, kind: type[str] | type[bytes]) -> None:
         raise TypeError(f"expected {name} of the credential to be {kind.__name__}, got {type(value).__name__}")
     if not value:
         raise ValueError(f"expected {name} of the credential to have something in it, got an empty {kind.__name__}")
+    if isinstance(value, str) and not value.isprintable():  # RFC 6749, appendix A.2; a file ends with a line break
+        raise ValueError(f"expected {name} of the credential without control characters; strip() what a file says")

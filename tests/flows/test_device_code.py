@@ -445,8 +445,13 @@ def test_a_cancelled_call_stops_polling(tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_are_refused_at_once(app: Client) -> None:
+    async def show(_: object) -> None:
+        raise AssertionError("nobody awaits it")
+
     with pytest.raises(TypeError, match="on_user_code"):
         app.acquire_token_by_device_code(SCOPES, on_user_code="print")
+    with pytest.raises(TypeError, match="plain function"):
+        app.acquire_token_by_device_code(SCOPES, on_user_code=show)
     with pytest.raises(ValueError, match="timeout"):
         app.acquire_token_by_device_code(SCOPES, on_user_code=ignore, timeout=-1)
     with pytest.raises(TypeError, match="claims"):

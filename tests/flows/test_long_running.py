@@ -236,7 +236,10 @@ def test_the_list_names_a_session_with_a_refresh_token_without_end(world: World,
     assert sorted(ends(world))[0] == later.expires_on
 
 
-@pytest.mark.parametrize(("given", "error"), [(7, TypeError), (None, TypeError), ("", ValueError), (" ", ValueError)])
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [(7, TypeError), (None, TypeError), ("", ValueError), (" ", ValueError), ("canary\ud800", ValueError)],
+)
 def test_what_can_be_no_session_key_is_refused(api: Client, assertion: str, given: Any, error: type[Exception]) -> None:
     calls = [
         lambda: api.acquire_token_in_long_running_on_behalf_of(given, API),
@@ -245,8 +248,14 @@ def test_what_can_be_no_session_key_is_refused(api: Client, assertion: str, give
     if given is not None:
         calls.append(lambda: api.initiate_long_running_on_behalf_of(assertion, API, session_key=given))
     for call in calls:
-        with pytest.raises(error, match="session_key"):
+        with pytest.raises(error, match="session_key") as refused:
             call()
+        assert "canary" not in repr(refused.value)
+
+
+def test_whether_to_search_is_no_text(api: Client, assertion: str) -> None:
+    with pytest.raises(TypeError, match="search_in_cache"):
+        api.initiate_long_running_on_behalf_of(assertion, API, search_in_cache="no")
 
 
 def test_a_session_and_a_tenant_do_not_run_into_each_other_in_memory(api: Client, assertion: str) -> None:

@@ -540,7 +540,11 @@ def test_an_imported_refresh_token_must_bring_its_user(world: World, app: Client
         app.acquire_token_by_refresh_token(token, SCOPES)
 
 
-@pytest.mark.parametrize(("token", "kind"), [(None, TypeError), ("", ValueError), (b"rt", TypeError)])
+@pytest.mark.parametrize(
+    ("token", "kind"),
+    [(None, TypeError), ("", ValueError), (b"rt", TypeError), ("canary\n", ValueError), ("canary\ud800", ValueError)],
+)
 def test_what_is_no_refresh_token_is_refused(app: Client, token: object, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match="refresh_token"):
+    with pytest.raises(kind, match="refresh_token") as refused:
         app.acquire_token_by_refresh_token(token, SCOPES)
+    assert "canary" not in repr(refused.value)

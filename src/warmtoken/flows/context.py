@@ -60,9 +60,10 @@ class Context:
             from warmtoken.flows.requests import check_seconds
 
             check_seconds("expiry_margin", self.expiry_margin)
-        told = self.on_background_refresh
-        if told is not None and not callable(told):
-            raise TypeError(f"expected on_background_refresh to be callable or None, got {type(told).__name__}")
+        if self.on_background_refresh is not None:
+            from warmtoken.flows.requests import check_function
+
+            check_function("on_background_refresh", self.on_background_refresh)
 
     @property
     def is_public(self) -> bool:

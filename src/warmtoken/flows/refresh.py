@@ -183,6 +183,8 @@ def _check_refresh_token(value: object) -> None:
         raise TypeError(f"expected refresh_token to be a str, got {type(value).__name__}")
     if not value:
         raise ValueError("expected refresh_token to have something in it, got an empty str")
+    if not value.isprintable():  # RFC 6749, appendix A.17
+        raise ValueError("expected refresh_token without control characters, such as a line break at its end")
 
 
 def redeem(context: Context, refresh_token: str, asking: Asking) -> Flow[AuthenticationResult]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -58,8 +59,9 @@ class TokenRequest:
         check_text("client_claims", self.client_claims)
         check_correlation_id(self.correlation_id)
         check_seconds("min_validity", self.min_validity)
+        check_flag("force_refresh", self.force_refresh)
         _check_hash(self.refresh_if_sha256, self.force_refresh)
-        check_encodable("fmi_path", self.fmi_path)
+        check_text("fmi_path", self.fmi_path)
         object.__setattr__(self, "extended_key", _extended_key(self.client_claims, self.fmi_path))
 
     @property
@@ -113,7 +115,7 @@ class FederatedCredentialRequest:
         object.__setattr__(self, "asked", check_scopes(self.scopes))
         check_assertion("assertion", self.assertion)
         for name in ("username", "user_object_id"):
-            check_encodable(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if (self.username is None) == (self.user_object_id is None):
             given = "none" if self.username is None else "both"
             raise ValueError(f"expected either username or user_object_id, got {given}")
@@ -146,8 +148,8 @@ class InteractiveRequest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "asked", check_scopes(self.scopes))
-        if self.open_browser is not None and not callable(self.open_browser):
-            raise TypeError(f"expected open_browser to be callable, got {type(self.open_browser).__name__}")
+        if self.open_browser is not None:
+            check_function("open_browser", self.open_browser)
         check_text("login_hint", self.login_hint)
         check_text("prompt", self.prompt)
         check_text("claims", self.claims)
@@ -172,8 +174,7 @@ class DeviceCodeRequest:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "asked", check_scopes(self.scopes))
-        if not callable(self.on_user_code):
-            raise TypeError(f"expected on_user_code to be callable, got {type(self.on_user_code).__name__}")
+        check_function("on_user_code", self.on_user_code)
         check_text("claims", self.claims)
         check_correlation_id(self.correlation_id)
         check_seconds("timeout", self.timeout)
@@ -225,22 +226,31 @@ def new_correlation_id(given: str | None) -> str:
 
 
 def check_text(name: str, value: object) -> None:
-    """Refuse what is neither None nor a str with something in it."""
+    """Refuse what is neither None nor a str with something in it that can be sent."""
     if value is None:
         return
     if not isinstance(value, str):
         raise TypeError(f"expected {name} to be a str or None, got {type(value).__name__}")
     if not value.strip():
         raise ValueError(f"expected {name} to have something in it, got an empty or blank str; leave it out instead")
-
-
-def check_encodable(name: str, value: object) -> None:
-    """Refuse what `check_text` does, and text that cannot be sent."""
-    check_text(name, value)
     try:
-        str(value).encode()
-    except UnicodeEncodeError:
+        value.encode()
+    except UnicodeEncodeError:  # whose repr would show the text
         raise ValueError(f"expected {name} to be text that UTF-8 can encode, got a lone surrogate") from None
+
+
+def check_function(name: str, value: object) -> None:
+    """Refuse what cannot be called, and a coroutine function, which nobody would await."""
+    if not callable(value):
+        raise TypeError(f"expected {name} to be callable, got {type(value).__name__}")
+    if inspect.iscoroutinefunction(value):
+        raise TypeError(f"expected {name} to be a plain function, got a coroutine function; it may block, also in aio")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse a text, such as "false" out of a setting, which would count as true."""
+    if value and isinstance(value, str):
+        raise TypeError(f"expected {name} to be a bool, got {type(value).__name__}")
 
 
 def check_correlation_id(value: str | None) -> None:
