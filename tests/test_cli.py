@@ -26,6 +26,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ["demo", "--seconds", "5.9"],
         ["demo", "--seconds", "3601"],
         ["demo", "--seconds", "nan"],
+        ["demo", "--seconds", "ten"],
     ],
     ids=" ".join,
 )
@@ -33,7 +34,9 @@ def test_wrong_usage_shows_the_usage_and_exits_with_2(arguments: list[str], caps
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
-    assert capsys.readouterr().err.startswith("usage: warmtoken")
+    said = capsys.readouterr().err
+    assert said.startswith("usage: warmtoken")
+    assert ("expected " in said) is (len(arguments) == 3)  # what is expected of a value, not the name of a function
 
 
 def test_python_m_warmtoken_is_the_command() -> None:

@@ -52,15 +52,17 @@ def _version() -> str:
 
 
 def _workers(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 64:
-        raise argparse.ArgumentTypeError(f"expected 1 to 64 workers, got {number}")
-    return number
+    if not (text.isdecimal() and 1 <= int(text) <= 64):
+        raise argparse.ArgumentTypeError(f"expected 1 to 64 workers, got {text}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not (math.isfinite(seconds) and 6 <= seconds <= 3600):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 6 <= seconds <= 3600:
         raise argparse.ArgumentTypeError(f"expected 6 to 3600 seconds, got {text}")
     return seconds
 

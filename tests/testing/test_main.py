@@ -40,6 +40,22 @@ def test_signals_end_it_cleanly(number: signal.Signals) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("port", ["65536", "-1", "http", ""])
+def test_a_port_that_is_none_is_wrong_usage(port: str) -> None:
+    done = subprocess.run([*COMMAND, f"--port={port}"], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected 0 to 65535" in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_to_be() -> None:
+    with running() as (_, issuer):
+        port = issuer.rpartition(":")[2]
+        done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"cannot listen on port {port}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_control_can_end_it() -> None:
     with running() as (process, issuer):
         IdentityProviderControl(issuer).stop()

@@ -35,13 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _configure(provider, options)
     except (TypeError, ValueError) as error:
         parser.error(str(error))
-    _serve(provider)
+    try:
+        _serve(provider)
+    except OSError as error:
+        parser.error(f"cannot listen on port {options.port}: {error.strerror or error}; --port 0 takes a free one")
     return 0
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text}")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m warmtoken.testing", description="An identity provider for tests.")
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0, the default, takes a free one")
+    parser.add_argument("--port", type=_port, default=0, help="port on 127.0.0.1; 0, the default, takes a free one")
     parser.add_argument("--client", nargs=2, metavar=("ID", "SECRET"), action="append", default=[])
     for name, kind, meaning in OPTIONS:
         parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=meaning)
