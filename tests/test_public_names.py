@@ -123,6 +123,14 @@ def test_parameters_are_as_published(module: Any, kind: str, method: str, wanted
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY and p.default is not REQUIRED for p in found.values()), found
 
 
+@pytest.mark.parametrize(
+    "kind", [warmtoken.PublicClientApplication, warmtoken.TokenCache], ids=lambda kind: kind.__name__
+)
+def test_each_parameter_is_described(kind: Any) -> None:
+    parameters = set(inspect.signature(kind).parameters) - {"client_id"}
+    assert [name for name in sorted(parameters) if f"`{name}`" not in (kind.__doc__ or "")] == []
+
+
 def test_a_token_provider_is_asked_and_answers_with_the_published_fields() -> None:
     fields = {
         warmtoken.AppTokenProvider: ["function"],

@@ -29,9 +29,10 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     """A program on its user's device: it cannot keep a secret, and its user signs in with a browser.
 
     `authority` is a URL: Microsoft Entra hosts get Entra's rules, any other issuer is discovered (OpenID Connect
-    Discovery 1.0). `cache` None is the user's own shared cache. `transport` None is httpx2. `expiry_margin` is in
-    seconds; None is 300, but at most a tenth of a token's lifetime. `redirect_path` is the path of the redirect URI
-    that the client has registered on 127.0.0.1 (any port); None is "/", and http://localhost at Microsoft Entra.
+    Discovery 1.0). `cache` None is the user's own shared cache. `transport` None is httpx2.
+    `client_capabilities` say that the program can handle claims challenges: ["cp1"] (docs/errors.md). `expiry_margin`
+    is in seconds; None is 300, but at most a tenth of a token's lifetime. `redirect_path` is the path of the redirect
+    URI that the client has registered on 127.0.0.1 (any port); None is "/", and http://localhost at Microsoft Entra.
     `on_background_refresh` gets a BackgroundRefresh after each refresh made ahead of time, as the provider wants it
     (`refresh_in`); it runs in another thread, and what it raises is logged. None: failures are logged.
     `multi_cloud` True, at a Microsoft Entra authority alone: each user signs in to the cloud of the user's account, and
@@ -94,7 +95,8 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
 
         `open_browser` gets the URL; None is the system browser. `timeout` is in seconds. Raises ClientError where
         nobody comes back in time (`authentication_timeout`), the user refuses (`access_denied`) or there is no browser
-        (`no_browser`), ServiceError and ProtocolError where the provider or the redirect is not right.
+        (`no_browser`), UiRequiredError where `prompt="none"` does not do, and ServiceError, ProtocolError,
+        TransportError and CacheError as `acquire_token_silent` does.
         """
         from warmtoken.flows.authorization_code import acquire_interactive
         from warmtoken.flows.requests import InteractiveRequest

@@ -40,8 +40,9 @@ class TokenCache:
     `key` is 32 bytes, a callable that returns them, or the path of a key file (made if missing); None is the user's
     own key (docs/keys.md). `allow_unencrypted` in place of a key is for a cache that anybody who has the file can read.
     `map_size` is in bytes of address space, not of disk; it grows by itself to 8 GiB. Above `max_bytes` of records, or
-    `max_entries` access tokens, access tokens are evicted, those that expire soonest first. Opened at the first use,
-    which raises CacheError where the directory, the file or the key is not right; then nothing changes.
+    `max_entries` access tokens, access tokens are evicted, those that expire soonest first. `clock` is a test's
+    (docs/testing.md). Opened at the first use, which raises CacheError where the directory, the file or the key is not
+    right; then nothing changes. Raises TypeError and ValueError for arguments that cannot be.
     """
 
     def __init__(
