@@ -261,9 +261,26 @@ def test_an_existing_key_file_comes_before_the_variable(own: Path, monkeypatch: 
 @pytest.mark.parametrize("text", ["", "ab", KEY.hex()[:-1], "g" * 64])
 def test_a_variable_that_is_no_key_is_refused(own: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("WARMTOKEN_KEY", text)
-    with pytest.raises(CacheRefusedError) as caught:
-        resolve_key(None)
-    assert caught.value.code == "key_variable_refused"
+    for _ in range(2):
+        with pytest.raises(CacheRefusedError) as caught:
+            resolve_key(None)
+        assert caught.value.code == "key_variable_refused"
+    assert not own.exists()
+
+
+def test_while_the_variable_is_removed_the_key_is_remembered_already(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bytes] = []
+
+    class Environment(dict[str, str]):
+        def pop(self, *_: Any) -> Any:
+            super().pop("WARMTOKEN_KEY")
+            found.append(resolve_key(None))  # as another thread might at this moment
+
+    monkeypatch.setattr(os, "environ", Environment(os.environ, WARMTOKEN_KEY=KEY.hex()))
+    with pytest.warns(RuntimeWarning, match="WARMTOKEN_KEY"):
+        assert [resolve_key(None), *found] == [KEY, KEY]
     assert not own.exists()
 
 

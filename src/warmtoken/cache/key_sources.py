@@ -78,14 +78,15 @@ def _credential() -> bytes | None:
 
 
 def _variable() -> bytes | None:
-    text = os.environ.pop(VARIABLE, None)
+    text = os.environ.get(VARIABLE)
     if text is not None:
         key = _parsed(text)
-        if key is None:
+        if key is None:  # and stays there: else the next to ask would find none, and make a key file
             raise CacheRefusedError(
                 "key_variable_refused", f"expected {2 * KEY_SIZE} hexadecimal digits in {VARIABLE}, got something else"
             )
-        _from_environment[:] = [key]
+        _from_environment[:] = [key]  # before it is removed: a thread that asks now must find it in either
+        os.environ.pop(VARIABLE, None)
         warnings.warn(
             f"{VARIABLE} was removed from os.environ, but stays readable in /proc/PID/environ; "
             "use a key file or a systemd credential",
