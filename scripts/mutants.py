@@ -476,6 +476,18 @@ MUTANTS = {
         "pass",
         "tests/cache/test_transfer.py tests/interop/test_msal_import.py",
     ),
+    "a service without a scope gets no token of any API from the cache": Mutant(
+        "src/warmtoken/flows/client_credentials.py",
+        "    check_scopes_of_client(authority, request.asked, request.correlation_id)\n",
+        "",
+        "tests/flows/test_rules.py",
+    ),
+    "a variable that is no key stays, so that no key file is made instead": Mutant(
+        "src/warmtoken/cache/key_sources.py",
+        "text = os.environ.get(VARIABLE)",
+        "text = os.environ.pop(VARIABLE, None)",
+        "tests/cache/test_key_sources.py",
+    ),
 }
 
 
