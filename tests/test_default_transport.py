@@ -321,7 +321,7 @@ def test_a_handshake_that_is_given_up_closes_its_connection(
             send(post(other.url()), timeout=60)  # so that the next is begun at once
         gc.disable()  # it would close what was forgotten
         try:
-            error = failure(send, f"https://{'idp.example' if by_proxy else place}/token?query=q", timeout=1)
+            error = failure(send, f"https://{'idp.example' if by_proxy else place}/token?query=q", timeout=2)
             assert hung_up.wait(60)
         finally:
             gc.enable()

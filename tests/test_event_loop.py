@@ -20,7 +20,7 @@ import pytest
 from isolated.support import HERE, environment
 from support.managed_identity_endpoint import VARIABLES, serving_identities
 from support.web_site import landing
-from support.world import ALICE, KEY, SCOPES, World, new_world
+from support.world import ALICE, KEY, SCOPES, World, held_replies, new_world
 
 from warmtoken import Account, ClientAssertion, DeviceCode, ServiceError, TokenCache, UiRequiredError
 from warmtoken.aio import ConfidentialClientApplication, ManagedIdentityApplication, PublicClientApplication
@@ -268,9 +268,8 @@ def test_a_hit_is_one_coroutine_without_a_thread_or_a_lock(world: World) -> None
 
 def test_one_of_two_who_wait_may_be_cancelled(world: World) -> None:
     service = world.confidential()
-    world.idp.token_delay = 0.3
 
-    async def cancel_the_first() -> Any:
+    async def cancel_the_first(let_go: Callable[[], None]) -> Any:
         first, second = (
             asyncio.ensure_future(service.application.acquire_token_for_client(["api/.default"])) for _ in range(2)
         )
@@ -279,8 +278,10 @@ def test_one_of_two_who_wait_may_be_cancelled(world: World) -> None:
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
+        let_go()
         return await second
 
-    result = world.run(cancel_the_first)
+    with held_replies(world.idp) as let_go:
+        result = world.run(lambda: cancel_the_first(let_go))
     assert service.acquire_token_for_client(["api/.default"]).access_token == result.access_token
     assert world.token_requests() == 1

@@ -4,13 +4,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytest
+
 from warmtoken import Account, UiRequiredError
+from warmtoken.demo import load as load_module
 from warmtoken.demo.figures import Figures
 from warmtoken.demo.load import BATCH, Load, Token
 from warmtoken.demo.stage import SCOPES
 
 ACCOUNT = Account("user", "issuer.example")
-SECONDS = 0.1
+SECONDS = 0.3
 WAIT = 2.0  # seconds that the user takes
 
 
@@ -18,6 +21,29 @@ WAIT = 2.0  # seconds that the user takes
 class FakeToken:
     access_token: str = "token"
     expires_on: int = 2**40
+
+
+class Stopwatch:
+    """In place of the module time: a millisecond goes by with each look at it, and what is slept, and nothing else."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self) -> None:
+        self._now = 0
+
+    def perf_counter_ns(self) -> int:
+        self._now += 1_000_000
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += int(seconds * 1e9)
+
+
+@pytest.fixture(autouse=True)
+def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Stopwatch:
+    made = Stopwatch()
+    monkeypatch.setattr(load_module, "time", made)
+    return made
 
 
 def run(acquire: Callable[[list[str], Account], Token], *, hit: bool = True, asked: list[str] | None = None) -> Figures:
@@ -61,7 +87,7 @@ def test_whatever_a_call_raises_is_counted_and_the_load_goes_on() -> None:
     assert set(figures.errors) == {"ZeroDivisionError: by zero"}
 
 
-def test_waiting_for_the_user_is_no_error_and_no_time_under_load() -> None:
+def test_waiting_for_the_user_is_no_error_and_no_time_under_load(stopwatch: Stopwatch) -> None:
     calls, token = 0, FakeToken()
 
     def acquire(_scopes: list[str], _account: Account) -> Token:
@@ -72,7 +98,7 @@ def test_waiting_for_the_user_is_no_error_and_no_time_under_load() -> None:
         return token
 
     figures = Figures()
-    load = Load(acquire, lambda _: True, ACCOUNT, report=figures.add, ask=lambda _: time.sleep(WAIT))
+    load = Load(acquire, lambda _: True, ACCOUNT, report=figures.add, ask=lambda _: stopwatch.sleep(WAIT))
     figures.add(load.run(SECONDS))
     assert figures.errors == []
     assert figures.hits == calls - 1 > 0

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from faults.scale import SCALE
 from isolated.support import finish, start
-from support.world import SCOPES, World, eventually, new_world
+from support.world import SCOPES, World, eventually, held_replies, new_world
 
 from warmtoken.testing import UserAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from support.world import Client
@@ -45,14 +45,21 @@ class Crowd:
         self._processes = [start("callers.py", *arguments) for _ in range(PROCESSES)]
         assert [self._line(process) for process in self._processes] == ["ready\n"] * PROCESSES
 
-    def ask(self, wish: str = "user", *, after: float = 0.0) -> Answers:
-        """Let time pass, have all ask, and return how often each token, error and reason came."""
+    def ask(
+        self, wish: str = "user", *, after: float = 0.0, once_answered: Callable[[], object] = lambda: None
+    ) -> Answers:
+        """Let time pass, have all ask, and return how often each token, error and reason came.
+
+        `once_answered` is called when all have their answers, while refreshes in the background may go on.
+        """
         self.world.clock.advance(after)
         self.ahead += after
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write(json.dumps({"ahead": self.ahead, "wish": wish}) + "\n")
             process.stdin.flush()
+        assert [self._line(process) for process in self._processes] == ["answered\n"] * PROCESSES
+        once_answered()
         total: Answers = {"tokens": Counter(), "errors": Counter(), "reasons": Counter()}
         for process in self._processes:
             for what, counts in json.loads(self._line(process)).items():
@@ -103,9 +110,9 @@ def test_one_refresh_ahead_of_time_while_all_are_served(world: World, crowd: Cro
     world.idp.refresh_in = 1800
     crowd.ask(after=3600)
     world.idp.reset_counters()
-    world.idp.token_delay = 2.0  # until then all have been served
     for number in range(SCALE.early_refreshes):
-        served = crowd.ask(after=1990)
+        with held_replies(world.idp) as let_go:
+            served = crowd.ask(after=1990, once_answered=let_go)
         assert all_got_one_token(served), (number, served)
         assert served["reasons"] == {"cache, not_applicable": CALLERS}
         eventually(lambda done=number + 1: world.idp.counters.refreshes_granted == done)
@@ -117,12 +124,12 @@ def test_one_refresh_ahead_of_time_while_all_are_served(world: World, crowd: Cro
 
 
 def test_one_request_where_the_provider_asks_to_wait(world: World, crowd: Crowd) -> None:
-    world.idp.fail_next("token", CALLERS, status=429, headers={"retry-after": "60"})
+    world.idp.fail_next("token", CALLERS, status=429, headers={"retry-after": "600"})
     assert crowd.ask(after=3600)["errors"] == {"ThrottledError temporarily_unavailable": CALLERS}
-    assert crowd.ask(after=50)["errors"] == {"ThrottledError temporarily_unavailable": CALLERS}
+    assert crowd.ask(after=300)["errors"] == {"ThrottledError temporarily_unavailable": CALLERS}
     assert world.token_requests() == 1
     world.idp.clear_faults()
-    assert all_got_one_token(crowd.ask(after=20))
+    assert all_got_one_token(crowd.ask(after=300))
     assert world.token_requests() == 2
 
 

@@ -2,7 +2,8 @@
 
 Arguments: the issuer, the cache's directory, how many threads, how many tasks in each. Each line of standard input is a
 JSON object: how many seconds ahead the clock is (`ahead`) and what to ask for (`wish`: "user" or "client"). Each answer
-is one of how often each token came (hashed), each error, and each reason.
+is one of how often each token came (hashed), each error, and each reason; before it, as soon as all
+have got theirs, goes a line "answered".
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ class Caller:
         secret = ClientSecret("service-secret")
         self.service = ConfidentialClientApplication("service", credential=secret, authority=issuer, cache=cache)
 
-    def ask(self, wish: str, tasks: int, ready: threading.Barrier) -> list[Answer]:
+    def ask(self, wish: str, tasks: int, ready: threading.Barrier, answered: threading.Barrier) -> list[Answer]:
         ready.wait(60)
-        return asyncio.run(self._ask(wish, tasks))
+        return asyncio.run(self._ask(wish, tasks, answered))
 
-    async def _ask(self, wish: str, tasks: int) -> list[Answer]:
+    async def _ask(self, wish: str, tasks: int, answered: threading.Barrier) -> list[Answer]:
         account = (await self.public.get_accounts())[0] if wish == "user" else None
 
         async def one() -> AuthenticationResult:
@@ -48,6 +49,7 @@ class Caller:
             return await self.public.acquire_token_silent(SCOPES, account)
 
         answers = await asyncio.gather(*(one() for _ in range(tasks)), return_exceptions=True)
+        await asyncio.to_thread(answered.wait, 120)
         for app in (self.public, self.service):
             await finish(app._transport)
         return list(answers)
@@ -65,6 +67,10 @@ def summary(answers: list[Answer]) -> dict[str, dict[str, int]]:
     }
 
 
+def say_answered() -> None:
+    print("answered", flush=True)
+
+
 def main(issuer: str, directory: str, threads: int, tasks: int) -> None:
     clock = Clock()
     cache = TokenCache(Path(directory), key=KEY, clock=clock)
@@ -76,8 +82,8 @@ def main(issuer: str, directory: str, threads: int, tasks: int) -> None:
             order = json.loads(line)
             clock.advance(order["ahead"] - ahead)
             ahead = order["ahead"]
-            ready = threading.Barrier(threads)
-            rounds = [pool.submit(caller.ask, order["wish"], tasks, ready) for caller in callers]
+            ready, answered = threading.Barrier(threads), threading.Barrier(threads, say_answered)
+            rounds = [pool.submit(caller.ask, order["wish"], tasks, ready, answered) for caller in callers]
             print(json.dumps(summary([answer for future in rounds for answer in future.result()])), flush=True)
 
 

@@ -23,7 +23,7 @@ from isolated.support import find, new_tokens, open_vault, secret_of
 from warmtoken.cache.vault import Vault
 from warmtoken.errors import CacheError
 
-RECOVERS = 5.0  # seconds
+RECOVERS = 20.0  # seconds
 HANGS = 30  # seconds
 LONG = "x" * 9000
 MOST = 3000

@@ -231,4 +231,4 @@ def test_a_graceful_reload_goes_on_with_new_workers(server: Server, world: World
     answers = server.ask_all(ahead=LIFETIME, without=old)
     assert len({answer.token for answer in answers}) == 1
     assert refreshes(world) == ({"refresh_token": 1}, 1, 0)
-    check_slots(server, answers)
+    check_slots(server, [answer for answer in answers if answer.worker not in old])  # those may be ending just now

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -223,6 +224,21 @@ def new_world(mode: Mode, directory: Path, clock: Clock | None = None) -> Iterat
             yield world
         finally:
             world.close()
+
+
+@contextlib.contextmanager
+def held_replies(idp: IdentityProvider) -> Iterator[Callable[[], None]]:
+    """Let a provider keep its replies to token requests, and all that faults delay, until what this yields is called.
+
+    In the end they are let go in any case.
+    """
+    let_go, stopping = threading.Event(), idp._core.stopping
+    stopping.wait = lambda _=None: let_go.wait(60)  # type: ignore[method-assign]
+    try:
+        yield let_go.set
+    finally:
+        let_go.set()
+        del stopping.wait
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -103,7 +103,7 @@ def idp(clock: MovableTime) -> Iterator[IdentityProvider]:
 
 @pytest.fixture
 def http(idp: IdentityProvider) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=idp.issuer, trust_env=False) as client:
+    with httpx2.Client(base_url=idp.issuer, trust_env=False, timeout=60) as client:
         yield client
 
 

@@ -1,19 +1,21 @@
 from __future__ import annotations
 
 import pickle
+import time
 from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from testing.conftest import ALICE, error_of
 
-from warmtoken.testing import IdentityProviderControl
+from warmtoken.testing import IdentityProviderControl, server
 
 if TYPE_CHECKING:
     import httpx2
     from testing.conftest import App
 
     from warmtoken.testing import IdentityProvider
+    from warmtoken.testing.exchange import Reply
 
 SETTINGS: dict[str, Any] = {
     "access_token_lifetime": 5,
@@ -133,6 +135,20 @@ def test_a_form_of_a_foreign_page_cannot_control(http: httpx2.Client, idp: Ident
     body = b'{"command": "set", "arguments": {"name": "access_token_lifetime", "value": 1}}'
     assert http.post("/control", content=body, headers={"Content-Type": "text/plain"}).status_code == 415
     assert idp.access_token_lifetime == 3600
+
+
+def test_who_asks_it_to_stop_is_answered_however_slow_that_is(
+    idp: IdentityProvider, control: IdentityProviderControl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = server.Handler._send
+
+    def send_late(handler: server.Handler, reply: Reply) -> None:
+        time.sleep(0.2)
+        send(handler, reply)
+
+    monkeypatch.setattr(server.Handler, "_send", send_late)
+    control.stop()
+    assert idp.wait(60)
 
 
 def test_stop(idp: IdentityProvider, control: IdentityProviderControl) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from support.world import eventually, held_replies
 from testing.conftest import ALICE, error_of
 
 if TYPE_CHECKING:
@@ -143,10 +144,11 @@ def test_stop_does_not_wait_for_delays(app: App, idp: IdentityProvider) -> None:
 def test_most_in_flight(app: App, idp: IdentityProvider) -> None:
     app.sign_in()
     assert idp.counters.most_in_flight == 1
-    idp.token_delay = 2.0
     threads = [threading.Thread(target=app.token, args=("refresh_token",)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
+    with held_replies(idp):
+        for thread in threads:
+            thread.start()
+        eventually(lambda: idp.counters.most_in_flight == 4)
     for thread in threads:
         thread.join()
     assert idp.counters.most_in_flight == 4

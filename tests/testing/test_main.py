@@ -73,7 +73,7 @@ def test_tokens_from_another_process() -> None:
     import httpx2
 
     with running("--access-token-lifetime", "4") as (_, issuer):
-        with httpx2.Client(base_url=issuer, trust_env=False) as http:
+        with httpx2.Client(base_url=issuer, trust_env=False, timeout=60) as http:
             app = App(http)
             tokens = app.sign_in()
             assert tokens["expires_in"] == 4

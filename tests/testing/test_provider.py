@@ -31,7 +31,7 @@ def test_settings_may_be_made_before_the_start() -> None:
 def test_stopped_means_stopped() -> None:
     provider = IdentityProvider().start()
     assert not provider.wait(0)
-    with httpx2.Client(base_url=provider.issuer, trust_env=False) as client:
+    with httpx2.Client(base_url=provider.issuer, trust_env=False, timeout=60) as client:
         assert client.get("/jwks").status_code == 200
         provider.stop()
         provider.stop()
@@ -51,16 +51,16 @@ def test_taken_port() -> None:
 
 def test_port_can_be_used_again_at_once() -> None:
     with IdentityProvider() as first:
-        httpx2.get(f"{first.issuer}/jwks", trust_env=False)
+        httpx2.get(f"{first.issuer}/jwks", trust_env=False, timeout=60)
         port = int(first.issuer.rpartition(":")[2])
     with IdentityProvider(port=port) as second:
-        assert httpx2.get(f"{second.issuer}/jwks", trust_env=False).status_code == 200
+        assert httpx2.get(f"{second.issuer}/jwks", trust_env=False, timeout=60).status_code == 200
 
 
 def test_providers_are_apart() -> None:
     with IdentityProvider() as one, IdentityProvider() as other:
         one.access_token_lifetime = 5
-        keys = [httpx2.get(f"{idp.issuer}/jwks", trust_env=False).json() for idp in (one, other)]
+        keys = [httpx2.get(f"{idp.issuer}/jwks", trust_env=False, timeout=60).json() for idp in (one, other)]
         assert keys[0] != keys[1]
         assert other.access_token_lifetime == 3600
 
@@ -78,7 +78,7 @@ def test_starting_is_quick() -> None:
 def test_leaves_no_thread_behind() -> None:
     """Although the client keeps its connection open."""
     before = set(threading.enumerate())
-    with httpx2.Client(trust_env=False) as client:
+    with httpx2.Client(trust_env=False, timeout=60) as client:
         with IdentityProvider() as provider:
             client.get(f"{provider.issuer}/jwks")
         deadline = time.monotonic() + 60
@@ -91,7 +91,7 @@ def test_foreign_host_names_are_refused() -> None:
     """DNS rebinding: a web page must not reach a provider on loopback under a name of its own."""
     with IdentityProvider() as provider:
         headers = {"Host": "evil.example"}
-        assert httpx2.get(f"{provider.issuer}/control", headers=headers, trust_env=False).status_code == 421
+        assert httpx2.get(f"{provider.issuer}/control", headers=headers, trust_env=False, timeout=60).status_code == 421
 
 
 @pytest.mark.parametrize(

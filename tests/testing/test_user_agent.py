@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from support.world import held_replies
 
 from warmtoken.errors import ProtocolError
 from warmtoken.testing import UserAgent
@@ -109,10 +110,11 @@ def test_closes_the_browser(idp: IdentityProvider, app: App, receiver: Receiver)
 def test_returns_at_once_and_join_has_a_deadline(idp: IdentityProvider, app: App, receiver: Receiver) -> None:
     idp.fail_next("authorize", delay=0.5)
     agent = UserAgent()
-    agent(sign_in_url(idp, app, receiver))
-    assert receiver.received == []
-    with pytest.raises(TimeoutError):
-        agent.join(0.01)
+    with held_replies(idp):
+        agent(sign_in_url(idp, app, receiver))
+        assert receiver.received == []
+        with pytest.raises(TimeoutError):
+            agent.join(0.01)
     agent.join()
     assert len(receiver.received) == 1
 

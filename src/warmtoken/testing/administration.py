@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from warmtoken.testing.endpoints import decide_device
@@ -55,6 +55,8 @@ class Administration:
             return _refused(TypeError("expected a body of type application/json"), status=415)
         try:
             command, arguments = _command(request.body)
+            if command == "stop":
+                return replace(json_reply({"result": None}), then=self._stop)
             return json_reply({"result": self.execute(command, arguments)})
         except (TypeError, ValueError) as error:
             return _refused(error, status=400)

@@ -34,7 +34,7 @@ class IdentityProvider(Controls):
     def __init__(self, *, port: int = 0, clock: TimeSource | None = None) -> None:
         self._port = port
         self._core = Core(clock or SystemTime())
-        self._administration = Administration(self._core, stop=self._stop_soon)
+        self._administration = Administration(self._core, stop=self.stop)
         self._server: Server | None = None
         self._stop_lock = threading.Lock()
         self._stopped = threading.Event()
@@ -85,7 +85,3 @@ class IdentityProvider(Controls):
             return self._administration.answer(request)
         reply = answer(self._core, request)
         return None if self._core.stopping.is_set() else reply
-
-    def _stop_soon(self) -> None:
-        """Stop after the answer to the one who asked is on its way."""
-        threading.Timer(0.05, self.stop).start()

@@ -101,7 +101,12 @@ class Handler(BaseHTTPRequestHandler):
         if reply is None:
             self.close_connection = True
             return None
-        return self._send(reply)
+        self._send(reply)
+        if reply.then is not None:
+            with contextlib.suppress(OSError):  # they hung up
+                self.wfile.flush()
+            reply.then()
+        return None
 
     def _checked(self, request: Request) -> Reply | None:
         server = cast("Server", self.server)
