@@ -317,6 +317,8 @@ async def _exchange(client: httpx2.AsyncClient, request: HttpRequest, origin: st
         raise TransportError("connection_failed", f"{origin}: {what_happened(error)}") from None
     except httpx2.InvalidURL:
         raise _url_error() from None
+    except UnicodeError:  # of a label such as `xn---`, which stands for no name (RFC 5891, section 5.4)
+        raise TransportError("connection_failed", f"{origin}: no connection: the host is no name") from None
 
 
 class _Handshake:
