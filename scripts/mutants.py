@@ -242,6 +242,12 @@ MUTANTS = {
         "return (yield from wanted.fetch())",
         "tests/flows/test_by_hand.py",
     ),
+    "what is said of one credential is not told to who has another": Mutant(
+        "src/warmtoken/flows/search.py",
+        "return (search.context.client, wanted,",
+        "return (wanted,",
+        "tests/flows/test_single_flight.py",
+    ),
     "what took ten seconds is not sent again": Mutant(
         "src/warmtoken/flows/sending.py",
         "if _is_passing(first) and time.monotonic() - began < RETRIED_WITHIN:",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from support.on_behalf_of import API, caller
 from support.waiters import Waiters
 from support.world import ALICE, BOB, SCOPES, Client, Hook, World, new_world
 
@@ -238,6 +239,38 @@ class Gate:
         if self.armed:
             self.reached.set()
             assert self.open.wait(60)
+
+
+def test_a_refusal_of_one_credential_is_not_told_to_who_has_another(blocking: World, waiters: Waiters) -> None:
+    """As while a secret is replaced: whoever has the new one asks with it."""
+    gate = Gate()
+    gate.armed = True
+    outdated, current = blocking.confidential(secret="outdated", before=gate), blocking.confidential()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(outdated.acquire_token_for_client, ["api/.default"])
+        assert gate.reached.wait(60)
+        second = pool.submit(current.acquire_token_for_client, ["api/.default"])
+        waiters.expect(1)
+        gate.open.set()
+        assert second.result().access_token
+        with pytest.raises(ServiceError, match="invalid_client"):
+            first.result()
+
+
+def test_a_refusal_of_one_credential_begins_no_session_of_another_in_vain(blocking: World, waiters: Waiters) -> None:
+    gate = Gate()
+    gate.armed = True
+    assertion = caller(blocking)
+    outdated, current = blocking.confidential(secret="outdated", before=gate), blocking.confidential()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(outdated.initiate_long_running_on_behalf_of, assertion, API)
+        assert gate.reached.wait(60)
+        second = pool.submit(current.initiate_long_running_on_behalf_of, assertion, API)
+        waiters.expect(1)
+        gate.open.set()
+        assert second.result().result.access_token
+        with pytest.raises(ServiceError, match="invalid_client"):
+            first.result()
 
 
 async def until(event: threading.Event) -> None:
