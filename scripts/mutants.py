@@ -242,6 +242,12 @@ MUTANTS = {
         "return (yield from wanted.fetch())",
         "tests/flows/test_by_hand.py",
     ),
+    "what other threads begin while an application is closed is waited for": Mutant(
+        "src/warmtoken/application.py",
+        "            finish(own)  # what other threads",
+        "            # what other threads",
+        "tests/flows/test_single_flight.py",
+    ),
     "what is said of one credential is not told to who has another": Mutant(
         "src/warmtoken/flows/search.py",
         "return (search.context.client, wanted,",
