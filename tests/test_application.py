@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.chains import all_that_is_told_by
 from support.world import ALICE, KEY, SCOPES, World, new_world
 
 import warmtoken.aio
@@ -101,6 +102,8 @@ def test_a_credential_is_one_of_the_three_kinds(kind: Any) -> None:
     [
         pytest.param(ClientSecret(None), TypeError, "secret", id="secret that is not set"),  # type: ignore[arg-type]
         pytest.param(ClientSecret(""), ValueError, "secret", id="empty secret"),
+        pytest.param(ClientSecret("\udc80canary"), ValueError, "secret", id="secret that is no UTF-8"),
+        pytest.param(ClientAssertion("\udc80canary"), ValueError, "assertion", id="assertion that is no UTF-8"),
         pytest.param(ClientSecret(b"canary"), TypeError, "secret", id="secret as bytes"),  # type: ignore[arg-type]
         pytest.param(ClientAssertion(None), TypeError, "assertion", id="no assertion"),  # type: ignore[arg-type]
         pytest.param(ClientAssertion(""), ValueError, "assertion", id="empty assertion"),
@@ -112,7 +115,7 @@ def test_a_credential_is_one_of_the_three_kinds(kind: Any) -> None:
 def test_a_credential_has_something_in_it_of_the_right_type(credential: Any, error: type[Exception], name: str) -> None:
     with pytest.raises(error, match=name) as refused:
         ConfidentialClientApplication("service", credential=credential, authority=ISSUER)
-    assert "canary" not in str(refused.value)
+    assert "canary" not in all_that_is_told_by(refused.value)
 
 
 BAD_CALLS = [

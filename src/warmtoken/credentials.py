@@ -98,3 +98,8 @@ def _check(name: str, value: object, kind: type[str] | type[bytes]) -> None:
         raise TypeError(f"expected {name} of the credential to be {kind.__name__}, got {type(value).__name__}")
     if not value:
         raise ValueError(f"expected {name} of the credential to have something in it, got an empty {kind.__name__}")
+    if isinstance(value, str) and not value.isascii():
+        from warmtoken.texts import is_unicode
+
+        if not is_unicode(value):
+            raise ValueError(f"expected {name} of the credential to be text that UTF-8 can encode")

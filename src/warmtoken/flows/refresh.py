@@ -26,6 +26,7 @@ from warmtoken.protocol.entra_headers import mailbox_of
 from warmtoken.protocol.scopes import RESERVED, lookup_scopes
 from warmtoken.protocol.token_reply import parse_token_reply
 from warmtoken.protocol.token_request import refresh_request, secrets_of, session_refresh_request
+from warmtoken.texts import is_unicode
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,8 @@ def import_refresh_token(context: Context, refresh_token: str, request: TokenReq
     """Redeem a refresh token that another library got, and keep what it brings."""
     if not isinstance(refresh_token, str) or not refresh_token:
         raise ValueError("expected refresh_token to be a str that is not empty")
+    if not is_unicode(refresh_token):
+        raise ValueError("expected refresh_token to be text that UTF-8 can encode")
     asking = Asking(context.authority, request.asked, None, new_correlation_id(request.correlation_id), Stopwatch())
     result: AuthenticationResult = yield Detach(redeem(context, refresh_token, asking))
     return result

@@ -14,6 +14,7 @@ from warmtoken.protocol.authority import split_url
 from warmtoken.protocol.claims import canonical_claims
 from warmtoken.protocol.scopes import check_scopes
 from warmtoken.protocol.user_assertion import check_assertion
+from warmtoken.texts import is_unicode
 
 LONGEST_WAIT = 1_000_000_000  # seconds, thirty years: what is much longer overflows where times are counted
 
@@ -59,7 +60,7 @@ class TokenRequest:
         check_correlation_id(self.correlation_id)
         check_seconds("min_validity", self.min_validity)
         _check_hash(self.refresh_if_sha256, self.force_refresh)
-        check_encodable("fmi_path", self.fmi_path)
+        check_text("fmi_path", self.fmi_path)
         object.__setattr__(self, "extended_key", _extended_key(self.client_claims, self.fmi_path))
 
     @property
@@ -113,7 +114,7 @@ class FederatedCredentialRequest:
         object.__setattr__(self, "asked", check_scopes(self.scopes))
         check_assertion("assertion", self.assertion)
         for name in ("username", "user_object_id"):
-            check_encodable(name, getattr(self, name))
+            check_text(name, getattr(self, name))
         if (self.username is None) == (self.user_object_id is None):
             given = "none" if self.username is None else "both"
             raise ValueError(f"expected either username or user_object_id, got {given}")
@@ -225,22 +226,15 @@ def new_correlation_id(given: str | None) -> str:
 
 
 def check_text(name: str, value: object) -> None:
-    """Refuse what is neither None nor a str with something in it."""
+    """Refuse what is neither None nor a str with something in it that can be sent."""
     if value is None:
         return
     if not isinstance(value, str):
         raise TypeError(f"expected {name} to be a str or None, got {type(value).__name__}")
     if not value.strip():
         raise ValueError(f"expected {name} to have something in it, got an empty or blank str; leave it out instead")
-
-
-def check_encodable(name: str, value: object) -> None:
-    """Refuse what `check_text` does, and text that cannot be sent."""
-    check_text(name, value)
-    try:
-        str(value).encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"expected {name} to be text that UTF-8 can encode, got a lone surrogate") from None
+    if not is_unicode(value):
+        raise ValueError(f"expected {name} to be text that UTF-8 can encode, got a lone surrogate")
 
 
 def check_correlation_id(value: str | None) -> None:

@@ -70,6 +70,8 @@ def _given_assertion(credential: ClientAssertion) -> str:
             "client_assertion_invalid",
             f"expected the client assertion as a JWT in a string, got {type(assertion).__name__}, or an empty one",
         )
+    if not assertion.isascii():  # RFC 7519, section 3
+        raise ClientError("client_assertion_invalid", "expected the client assertion as a JWT, got other characters")
     return assertion
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from warmtoken.texts import is_unicode
+
 Parameters = tuple[tuple[str, str], ...]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # RFC 6749, section 8.2
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SET_BY_ITSELF = "it is set for each request by itself"
 _OF_A_CALL = "pass it to the call that signs the user in"
 
@@ -108,6 +109,6 @@ def _checked_value(name: object, value: object) -> str:
         raise ValueError(f"expected parameter {name!r} to have something in it, got an empty str; leave it out instead")
     if _CONTROL.search(value):
         raise ValueError(f"expected parameter {name!r} without control characters, such as line ends")
-    if _SURROGATE.search(value):
+    if not is_unicode(value):
         raise ValueError(f"expected parameter {name!r} to be text that UTF-8 can encode")
     return value
