@@ -64,7 +64,7 @@ MUTANTS = {
     ),
     "an agent's user is the one that was named": Mutant(
         "src/warmtoken/flows/federated_credential.py",
-        'str(claims.get("oid")).lower() != object_id.lower()',
+        "_object_id_in(context, asked, reply).lower() != object_id.lower()",
         "False",
         "tests/flows/test_agent_identities.py",
     ),
@@ -247,6 +247,12 @@ MUTANTS = {
         "            finish(own)  # what other threads",
         "            # what other threads",
         "tests/flows/test_single_flight.py",
+    ),
+    "tokens that name nobody are not those of a user that is named": Mutant(
+        "src/warmtoken/flows/federated_credential.py",
+        "    if object_id is None:\n        return",
+        "    if object_id is None or reply.id_token is None:\n        return",
+        "tests/flows/test_agent_identities.py",
     ),
     "what is said of one credential is not told to who has another": Mutant(
         "src/warmtoken/flows/search.py",
