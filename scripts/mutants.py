@@ -64,7 +64,7 @@ MUTANTS = {
     ),
     "an agent's user is the one that was named": Mutant(
         "src/warmtoken/flows/federated_credential.py",
-        'str(claims.get("oid")).lower() != object_id.lower()',
+        "_object_id_in(context, asked, reply).lower() != object_id.lower()",
         "False",
         "tests/flows/test_agent_identities.py",
     ),
@@ -241,6 +241,24 @@ MUTANTS = {
         "return found if found is not None else (yield from wanted.fetch())",
         "return (yield from wanted.fetch())",
         "tests/flows/test_by_hand.py",
+    ),
+    "what other threads begin while an application is closed is waited for": Mutant(
+        "src/warmtoken/application.py",
+        "            finish(own)  # what other threads",
+        "            # what other threads",
+        "tests/flows/test_single_flight.py",
+    ),
+    "tokens that name nobody are not those of a user that is named": Mutant(
+        "src/warmtoken/flows/federated_credential.py",
+        "    if object_id is None:\n        return",
+        "    if object_id is None or reply.id_token is None:\n        return",
+        "tests/flows/test_agent_identities.py",
+    ),
+    "what is said of one credential is not told to who has another": Mutant(
+        "src/warmtoken/flows/search.py",
+        "return (search.context.client, wanted,",
+        "return (wanted,",
+        "tests/flows/test_single_flight.py",
     ),
     "what took ten seconds is not sent again": Mutant(
         "src/warmtoken/flows/sending.py",

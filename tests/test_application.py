@@ -15,6 +15,7 @@ from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.chains import all_that_is_told_by
 from support.world import ALICE, KEY, SCOPES, World, new_world
 
 import warmtoken.aio
@@ -53,10 +54,6 @@ def world(tmp_path: Path) -> Iterator[World]:
 # --- arguments ---
 
 
-async def never(_: object) -> None:
-    raise AssertionError("nobody awaits it")
-
-
 BAD_ARGUMENTS = [
     pytest.param({"client_id": 7}, TypeError, "client_id", id="client id of another type"),
     pytest.param({"client_id": ""}, ValueError, "client_id", id="empty client id"),
@@ -64,7 +61,6 @@ BAD_ARGUMENTS = [
     pytest.param({"client_id": "cli\n"}, ValueError, "client_id", id="client id with a line break"),
     pytest.param({"client_id": "\ud800"}, ValueError, "client_id", id="client id that cannot be sent"),
     pytest.param({"on_background_refresh": 7}, TypeError, "on_background_refresh", id="told is a number"),
-    pytest.param({"on_background_refresh": never}, TypeError, "plain function", id="told is a coroutine function"),
     pytest.param({"authority": 7}, TypeError, "authority", id="authority of another type"),
     pytest.param({"authority": "http://idp.example"}, ValueError, "authority", id="authority without TLS"),
     pytest.param({"authority": "https://u:p@idp.example"}, ValueError, "authority", id="authority with a user"),
@@ -116,6 +112,8 @@ def test_a_credential_is_one_of_the_kinds(kind: Any, credential: Any) -> None:
     [
         pytest.param(ClientSecret(None), TypeError, "secret", id="secret that is not set"),  # type: ignore[arg-type]
         pytest.param(ClientSecret(""), ValueError, "secret", id="empty secret"),
+        pytest.param(ClientSecret("\udc80canary"), ValueError, "secret", id="secret that is no UTF-8"),
+        pytest.param(ClientAssertion("\udc80canary"), ValueError, "assertion", id="assertion that is no UTF-8"),
         pytest.param(ClientSecret(b"canary"), TypeError, "secret", id="secret as bytes"),  # type: ignore[arg-type]
         pytest.param(ClientSecret("canary\n"), ValueError, "secret", id="secret out of a file"),
         pytest.param(ClientSecret("canary\ud800"), ValueError, "secret", id="secret that cannot be sent"),
@@ -130,7 +128,7 @@ def test_a_credential_is_one_of_the_kinds(kind: Any, credential: Any) -> None:
 def test_a_credential_has_something_in_it_of_the_right_type(credential: Any, error: type[Exception], name: str) -> None:
     with pytest.raises(error, match=name) as refused:
         ConfidentialClientApplication("service", credential=credential, authority=ISSUER)
-    assert "canary" not in f"{refused.value!r} {refused.value}"
+    assert "canary" not in all_that_is_told_by(refused.value)
 
 
 BAD_CALLS = [
@@ -178,7 +176,6 @@ def test_a_silent_call_refuses_arguments_that_cannot_be(
     [
         pytest.param({"scopes": "User.Read"}, TypeError, "scopes", id="scopes as a str"),
         pytest.param({"open_browser": "firefox"}, TypeError, "open_browser", id="a name for a browser"),
-        pytest.param({"open_browser": never}, TypeError, "plain function", id="a coroutine function for a browser"),
         pytest.param({"timeout": "300"}, TypeError, "timeout", id="timeout as a str"),
         pytest.param({"timeout": -1}, ValueError, "timeout", id="negative timeout"),
         pytest.param({"login_hint": ""}, ValueError, "login_hint", id="empty hint"),

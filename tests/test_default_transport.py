@@ -231,6 +231,13 @@ def test_unknown_name_says_so(send: Callable[..., HttpResponse]) -> None:
     assert "no-such-host.invalid port 443: no connection: " in str(error)
 
 
+@pytest.mark.parametrize("host", ["tenantxn--", "_xn--tenant"])
+def test_a_host_that_cannot_be_a_name_is_no_connection(send: Callable[..., HttpResponse], host: str) -> None:
+    """A provider's metadata may name any."""
+    error = failure(send, f"https://{host}/token?query=q")
+    assert (error.code, error.message) == ("connection_failed", f"{host} port 443: no connection: the host is no name")
+
+
 @pytest.mark.parametrize("trusted", [False, True])
 def test_certificate_must_be_trusted(
     send: Callable[..., HttpResponse], trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -60,6 +60,8 @@ class _Awaiting(Application[_Token, AsyncTransport]):
         """Close the connections to the provider, once the refreshes under way have ended; the cache stays open."""
         await finish(self._transport)
         if self._own_transport is not None:
+            self._own_transport.refuse()
+            await finish(self._transport)  # what other tasks began meanwhile: see the blocking application
             await self._own_transport.aclose()
 
     async def __aenter__(self) -> Self:

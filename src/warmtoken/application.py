@@ -62,7 +62,10 @@ class Blocking(Application[_Token, "Transport"]):
 
         finish(self._used_transport())
         if self._transport is None:
-            self._default_transport().close()
+            own = self._default_transport()
+            own.refuse()
+            finish(own)  # what other threads began meanwhile: it may have spent a refresh token that rotates
+            own.close()
 
     def __enter__(self) -> Self:
         return self

@@ -307,10 +307,11 @@ def check_partition(partition: object) -> str:
     """Return the name of a partition; refuse what cannot be one with TypeError or ValueError."""
     if not isinstance(partition, str):
         raise TypeError(f"expected partition to be a str, got {type(partition).__name__}")
-    try:
-        partition.encode()
-    except UnicodeEncodeError:
-        raise ValueError("expected partition to be text that UTF-8 can encode, got a lone surrogate") from None
+    if not partition.isascii():
+        from warmtoken.texts import is_unicode
+
+        if not is_unicode(partition):
+            raise ValueError("expected partition to be text that UTF-8 can encode, got a lone surrogate")
     return partition
 
 

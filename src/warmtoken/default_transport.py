@@ -73,11 +73,15 @@ class AsyncDefaultTransport:
                 "request_timeout", f"{origin} did not answer completely within {timeout:g} seconds"
             ) from None
 
+    def refuse(self) -> None:
+        """Refuse requests from now on; those under way go on."""
+        self._closed = True
+
     async def aclose(self) -> None:
         """Close the connections of the running event loop, and refuse requests from now on."""
         import asyncio
 
-        self._closed = True
+        self.refuse()
         if entry := self._clients.pop(asyncio.get_running_loop(), None):
             await entry[1].aclose()
 
@@ -148,13 +152,16 @@ class DefaultTransport:
             future.cancel()
             raise
 
-    def close(self) -> None:
-        """Close all connections, end requests under way with ClientError, and refuse others; idempotent."""
+    def refuse(self) -> None:
+        """Refuse requests from now on; those under way go on."""
         with self._lock:
             self._closed = True
-            finalizer = self._finalizer
-        if finalizer is not None:
-            finalizer()
+
+    def close(self) -> None:
+        """Close all connections, end requests under way with ClientError, and refuse others; idempotent."""
+        self.refuse()
+        if self._finalizer is not None:
+            self._finalizer()
 
     def __enter__(self) -> Self:
         return self
@@ -317,6 +324,8 @@ async def _exchange(client: httpx2.AsyncClient, request: HttpRequest, origin: st
         raise TransportError("connection_failed", f"{origin}: {what_happened(error)}") from None
     except httpx2.InvalidURL:
         raise _url_error() from None
+    except UnicodeError:  # of a label such as `xn---`, which stands for no name (RFC 5891, section 5.4)
+        raise TransportError("connection_failed", f"{origin}: no connection: the host is no name") from None
 
 
 class _Handshake:

@@ -34,7 +34,8 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     is in seconds; None is 300, but at most a tenth of a token's lifetime. `redirect_path` is the path of the redirect
     URI that the client has registered on 127.0.0.1 (any port); None is "/", and http://localhost at Microsoft Entra.
     `on_background_refresh` gets a BackgroundRefresh after each refresh made ahead of time, as the provider wants it
-    (`refresh_in`); it runs in another thread, and what it raises is logged. None: failures are logged.
+    (`refresh_in`); it runs in another thread, a coroutine function on the loop, and what it raises is logged. None:
+    failures are logged.
     `multi_cloud` True, at a Microsoft Entra authority alone: each user signs in to the cloud of the user's account, and
     is served there (MSAL.NET's WithMultiCloudSupport); the client must be registered in each of these clouds.
     `partition` is the name of a part of the cache: applications see what those with the same name have brought, and
@@ -93,10 +94,11 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     ) -> TokenT:
         """Sign the user in with the browser and return an access token (RFC 8252, RFC 7636).
 
-        `open_browser` gets the URL; None is the system browser. `timeout` is in seconds. Raises ClientError where
-        nobody comes back in time (`authentication_timeout`), the user refuses (`access_denied`) or there is no browser
-        (`no_browser`), UiRequiredError where `prompt="none"` does not do, and ServiceError, ProtocolError,
-        TransportError and CacheError as `acquire_token_silent` does.
+        `open_browser` gets the URL, and is called as `on_user_code` of acquire_token_by_device_code is; None is the
+        system browser. `timeout` is in seconds. Raises ClientError where nobody comes back in time
+        (`authentication_timeout`), the user refuses (`access_denied`) or there is no browser (`no_browser`),
+        UiRequiredError where `prompt="none"` does not do, and ServiceError, ProtocolError, TransportError and
+        CacheError as `acquire_token_silent` does.
         """
         from warmtoken.flows.authorization_code import acquire_interactive
         from warmtoken.flows.requests import InteractiveRequest
@@ -116,10 +118,11 @@ class PublicClient(ClientApplication[TokenT, AccountsT, AccountT, NothingT, Prof
     ) -> TokenT:
         """Sign the user in on another device, where they enter a code, and return an access token (RFC 8628).
 
-        `on_user_code` gets a DeviceCode to show; it is a plain function and may block, under asyncio in a thread.
-        `timeout` is in seconds, None for as long as the code lasts. Raises ClientError where nobody enters the code
-        in time (`authentication_timeout`), the user refuses (`access_denied`) or the provider has no such flow
-        (`device_code_not_supported`), ServiceError, ProtocolError and TransportError where the provider fails.
+        `on_user_code` gets a DeviceCode to show, and may block: under asyncio a plain function runs in a thread, and a
+        coroutine function is awaited. `timeout` is in seconds, None for as long as the code lasts. Raises ClientError
+        where nobody enters the code in time (`authentication_timeout`), the user refuses (`access_denied`) or the
+        provider has no such flow (`device_code_not_supported`), ServiceError, ProtocolError and TransportError where
+        the provider fails.
         """
         from warmtoken.flows.device_code import acquire_by_device_code
         from warmtoken.flows.requests import DeviceCodeRequest

@@ -196,6 +196,15 @@ def test_another_users_tokens_are_refused_and_not_stored(make: Make, service: Mi
     assert len(app.get_accounts()) == 1
 
 
+def test_tokens_of_nobody_are_not_those_of_the_user_that_was_asked_for(make: Make, service: Microsoft) -> None:
+    service.omitted = frozenset({"id_token"})
+    service.client_info = {"uid": "another", "utid": TENANT}
+    app = make()
+    with pytest.raises(ClientError, match="user_mismatch"):
+        app.acquire_token_by_user_federated_identity_credential(SCOPES, "instance-token", user_object_id=USER)
+    assert app.get_accounts() == []
+
+
 def test_a_refusal_is_typed_and_shows_no_credential(make: Make, service: Microsoft) -> None:
     service.refusal = {"error": "invalid_grant", "error_description": "AADSTS50076: instance-token is not enough"}
     with pytest.raises(UiRequiredError) as refused:

@@ -70,6 +70,22 @@ def test_a_sign_in_brings_token_account_and_id_token(world: World, app: Client) 
     assert app.get_accounts() == [result.account]
 
 
+def test_under_asyncio_a_coroutine_function_may_open_the_browser(world: World) -> None:
+    agent = UserAgent(username=ALICE)
+    browser = Browser(agent)
+
+    async def open_browser(url: str) -> None:
+        await asyncio.to_thread(browser, url)
+
+    app = world.public()
+    if world.mode == "async":
+        assert app.acquire_token_interactive(SCOPES, open_browser=open_browser).account.username == ALICE
+        agent.join()
+        return
+    with pytest.raises(ClientError, match="event_loop_required"):
+        app.acquire_token_interactive(SCOPES, open_browser=open_browser)
+
+
 def test_the_url_says_what_was_asked_for(world: World) -> None:
     app = world.public(client_capabilities=["cp1"])
     browser = Browser(UserAgent(username=BOB))

@@ -117,6 +117,23 @@ def test_a_services_own_token_is_refreshed_likewise(world: World, told: Told) ->
     assert world.idp.counters.grants == {"client_credentials": 2}
 
 
+def test_under_asyncio_a_coroutine_function_may_be_told(
+    world: World, told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def tell(outcome: BackgroundRefresh) -> None:
+        await asyncio.sleep(0)
+        told(outcome)
+
+    world.idp.refresh_in = REFRESH_IN
+    app = world.public(on_background_refresh=tell)
+    signed_in = due(world, app)
+    with caplog.at_level(logging.ERROR, "warmtoken"):
+        silent(app, signed_in)
+        world.settle(app)
+    assert len(told.outcomes) == (1 if world.mode == "async" else 0)
+    assert ("event_loop_required" in caplog.text) == (world.mode == "sync")
+
+
 def test_while_the_refresh_runs_hits_come_from_memory(world: World, told: Told) -> None:
     world.idp.refresh_in = REFRESH_IN
     gate = Gate()

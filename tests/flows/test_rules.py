@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from support.chains import all_that_is_told_by
 from support.web_site import landing
 from support.world import ALICE, KEY, SCOPES, Client, World
 
@@ -16,6 +17,29 @@ from warmtoken.testing import Clock, UserAgent
 from warmtoken.transport import HttpRequest, HttpResponse
 
 HOST = "https://login.microsoftonline.com"
+
+
+NO_UTF8 = "\udc80CANARY"  # as os.environ has bytes that are no UTF-8
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda app: app.initiate_long_running_on_behalf_of("a", ["g"], session_key=NO_UTF8), id="begun"),
+        pytest.param(lambda app: app.acquire_token_in_long_running_on_behalf_of(NO_UTF8, ["g"]), id="session key"),
+        pytest.param(lambda app: app.stop_long_running_on_behalf_of(NO_UTF8), id="stopped"),
+        pytest.param(lambda app: app.acquire_token_by_refresh_token(NO_UTF8, ["g"]), id="refresh token"),
+        pytest.param(lambda app: app.acquire_token_for_client(["g"], claims=NO_UTF8), id="claims"),
+        pytest.param(lambda app: app.initiate_auth_code_flow(["g"], "https://x/", login_hint=NO_UTF8), id="hint"),
+    ],
+)
+def test_a_text_that_cannot_be_sent_is_refused_and_no_error_holds_it(
+    world: World, call: Callable[[Client], object]
+) -> None:
+    with pytest.raises(ValueError, match=r"UTF-8|without control characters") as refused:
+        call(world.confidential())
+    assert "CANARY" not in all_that_is_told_by(refused.value)
+    assert world.idp.counters.requests == {}
 
 
 def test_capabilities_are_no_part_of_the_key(world: World) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from support.fault_server import FaultyProvider, faulty_provider
+from support.on_behalf_of import API, caller
 from support.waiters import Waiters
 from support.world import ALICE, BOB, SCOPES, Client, Hook, World, new_world
 
-from warmtoken import ServiceError
+from warmtoken import AuthenticationResult, ClientError, ClientSecret, ConfidentialClientApplication, ServiceError, aio
 from warmtoken.errors import CacheLockedError
-from warmtoken.flows import async_driver, single_flight
+from warmtoken.flows import async_driver, driver, single_flight
 from warmtoken.transport import HttpRequest
 
 CALLERS = 64
@@ -240,6 +243,38 @@ class Gate:
             assert self.open.wait(60)
 
 
+def test_a_refusal_of_one_credential_is_not_told_to_who_has_another(blocking: World, waiters: Waiters) -> None:
+    """As while a secret is replaced: whoever has the new one asks with it."""
+    gate = Gate()
+    gate.armed = True
+    outdated, current = blocking.confidential(secret="outdated", before=gate), blocking.confidential()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(outdated.acquire_token_for_client, ["api/.default"])
+        assert gate.reached.wait(60)
+        second = pool.submit(current.acquire_token_for_client, ["api/.default"])
+        waiters.expect(1)
+        gate.open.set()
+        assert second.result().access_token
+        with pytest.raises(ServiceError, match="invalid_client"):
+            first.result()
+
+
+def test_a_refusal_of_one_credential_begins_no_session_of_another_in_vain(blocking: World, waiters: Waiters) -> None:
+    gate = Gate()
+    gate.armed = True
+    assertion = caller(blocking)
+    outdated, current = blocking.confidential(secret="outdated", before=gate), blocking.confidential()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(outdated.initiate_long_running_on_behalf_of, assertion, API)
+        assert gate.reached.wait(60)
+        second = pool.submit(current.initiate_long_running_on_behalf_of, assertion, API)
+        waiters.expect(1)
+        gate.open.set()
+        assert second.result().result.access_token
+        with pytest.raises(ServiceError, match="invalid_client"):
+            first.result()
+
+
 async def until(event: threading.Event) -> None:
     while not event.is_set():
         await asyncio.sleep(0.005)
@@ -328,6 +363,89 @@ def test_closing_an_application_waits_for_the_refresh_of_another_thread(blocking
         gate.open.set()
         closing.result(60)
         assert refreshing.result(60).account == account
+
+
+class Closing:
+    """A provider, and a call that begins while an application is being closed: when those before it have ended."""
+
+    def __init__(self, provider: FaultyProvider) -> None:
+        self.issuer = provider.issuer
+        self.waited = 0
+        self.reached = threading.Event()
+        self._open = threading.Event()
+        provider.answer = self._answer
+        self._grant = provider.grant
+
+    def _answer(self, sock: socket.socket) -> None:
+        self.reached.set()
+        assert self._open.wait(60)
+        self._grant(sock)
+
+    def wait_again(self) -> None:
+        """The provider answers when the application waits once more."""
+        self.waited += 1
+        if self.waited == 2:
+            self._open.set()
+
+    def end(self) -> None:
+        self._open.set()
+
+
+@pytest.fixture
+def closing(blocking: World) -> Iterator[Closing]:
+    with faulty_provider(blocking.clock) as provider:
+        closing = Closing(provider)
+        yield closing
+        closing.end()
+
+
+def test_closing_waits_for_a_request_of_a_thread_that_came_meanwhile(
+    blocking: World, closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = ConfidentialClientApplication(
+        "service", credential=ClientSecret("secret"), authority=closing.issuer, cache=blocking.cache
+    )
+    finish = driver.finish
+    with ThreadPoolExecutor(1) as pool:
+        late: list[Future[AuthenticationResult]] = []
+
+        def wait(transport: Any) -> None:
+            closing.wait_again()
+            finish(transport)
+            if not late:
+                late.append(pool.submit(app.acquire_token_for_client, ["a"]))
+                assert closing.reached.wait(60)
+
+        monkeypatch.setattr(driver, "finish", wait)
+        app.close()
+        assert late[0].result(60).access_token
+    with pytest.raises(ClientError, match="transport_closed"):
+        app.acquire_token_for_client(["b"])
+
+
+def test_closing_waits_for_a_request_of_a_task_that_came_meanwhile(
+    blocking: World, closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close() -> None:
+        app = aio.ConfidentialClientApplication(
+            "service", credential=ClientSecret("secret"), authority=closing.issuer, cache=blocking.cache
+        )
+        late: list[asyncio.Task[AuthenticationResult]] = []
+
+        async def wait(transport: Any) -> None:
+            closing.wait_again()
+            await async_driver.finish(transport)
+            if not late:
+                late.append(asyncio.ensure_future(app.acquire_token_for_client(["a"])))
+                await until(closing.reached)
+
+        monkeypatch.setattr(aio, "finish", wait)
+        await app.aclose()
+        assert (await late[0]).access_token
+        with pytest.raises(ClientError, match="transport_closed"):
+            await app.acquire_token_for_client(["b"])
+
+    asyncio.run(close())
 
 
 def test_an_application_can_be_closed_within_its_own_refresh(blocking: World) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msal
 import pytest
+from support.chains import all_that_is_told_by
 from support.msal_apps import segment
 
 from warmtoken import CacheError, ClientError, TokenCache
@@ -494,6 +495,14 @@ def test_a_text_that_no_record_can_hold_is_logged_and_stays_the_applications(
     assert "could not be stored" in caplog.text
     assert "secret" not in caplog.text
     assert list(cache.search(AT, query={})) == []
+
+
+def test_no_error_of_such_a_text_holds_it(cache: Any) -> None:
+    add(cache)
+    (entry,) = cache.search(AT, query={})
+    with pytest.raises(ClientError, match="text_invalid") as refused:
+        cache.modify(AT, entry, {"secret": "\ud800CANARY"})
+    assert "CANARY" not in all_that_is_told_by(refused.value)
 
 
 def test_a_token_that_cannot_be_stored_is_logged_and_stays_the_applications(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from support.chains import all_that_is_told_by
 
 from warmtoken import ClientError
 from warmtoken.interop import msal_document
@@ -91,6 +92,13 @@ def test_the_older_array_holds_entries_as_text() -> None:
 )
 def test_what_is_no_json_is_refused(data: str | bytes) -> None:
     assert code_of(data) == "msal_cache_not_json"
+
+
+@pytest.mark.parametrize("data", ['{"AccessToken":{"a":{"secret":"CANARY"', "\ud800CANARY", '{"a":"CANARY",}}'])
+def test_no_error_holds_the_text_nor_does_any_before_it(data: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        parse_document(data)
+    assert "CANARY" not in all_that_is_told_by(refused.value)
 
 
 def test_a_name_twice_in_an_object_is_refused() -> None:

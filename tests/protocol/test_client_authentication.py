@@ -100,7 +100,9 @@ def test_an_assertion_callable_is_called_for_each_request():
     assert [prove(credential)[1]["client_assertion"] for _ in range(2)] == ["one", "two"]
 
 
-@pytest.mark.parametrize("assertion", ["", lambda: "", lambda: None, lambda: b"a.b.c", lambda: "a.b.c\n"])
+@pytest.mark.parametrize(
+    "assertion", ["", lambda: "", lambda: None, lambda: b"a.b.c", lambda: "a.b.c\n", lambda: "\udc80.b.c"]
+)
 def test_assertions_that_are_none(assertion):
     with pytest.raises(ClientError) as caught:
         prove(ClientAssertion(assertion))

@@ -5,6 +5,7 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.chains import all_that_is_told_by
 
 from warmtoken.protocol.json_object import MAX_BYTES, MAX_DEPTH, parse_base64url_object, parse_object
 
@@ -41,6 +42,14 @@ def padded(size):
 def test_refused(body, reason):
     with pytest.raises(ValueError, match=reason):
         parse_object(body)
+
+
+@pytest.mark.parametrize("body", [b'{"access_token":"CANARY"', b'{"a":"CANARY","a":1}', b'{"a":"CANARY\xff"}'])
+def test_no_error_holds_the_body(body):
+    """Nor does any before it, which tools that report errors may show with its attributes."""
+    with pytest.raises(ValueError, match=r"JSON|twice") as raised:
+        parse_object(body)
+    assert "CANARY" not in all_that_is_told_by(raised.value)
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' + b"[" * 1010 + b"]" * 1010 + b"}"])

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import time
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmtoken.errors import ServiceError, ThrottledError, UiRequiredError
-from warmtoken.protocol.service_error import MAX_DESCRIPTION, error_from
+from warmtoken.protocol.service_error import MAX_DESCRIPTION, error_from, retry_after_of
 from warmtoken.transport import HttpResponse
 
 NOW = 1_800_000_000
@@ -108,6 +110,28 @@ def test_the_provider_said_no(response, kind, code, is_retryable):
     error = error_from(response)
     assert type(error) is kind
     assert (error.code, error.is_retryable, error.status) == (code, is_retryable, response.status)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param("%a, %d %b %Y %H:%M:%S GMT", id="IMF-fixdate"),
+        pytest.param("%A, %d-%b-%y %H:%M:%S GMT", id="RFC 850"),
+        pytest.param("%a %b %d %H:%M:%S %Y", id="asctime"),
+        pytest.param("%a, %d %b %Y %H:%M:%S -0000", id="no zone"),
+    ],
+)
+def test_dates_of_all_forms_are_in_utc_wherever_this_host_is(form, monkeypatch):
+    """RFC 9110, section 5.6.7."""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "UTC+5")
+        time.tzset()
+        try:
+            date = datetime.fromtimestamp(NOW + 30, UTC).strftime(form)
+            assert retry_after_of({"retry-after": date}, NOW) == 30
+        finally:
+            elsewhere.undo()
+            time.tzset()
 
 
 @pytest.mark.parametrize(

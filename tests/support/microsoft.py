@@ -26,6 +26,7 @@ class Microsoft:
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     refresh_token: str | None = "rt"
     refusal: dict[str, Any] | None = None
+    omitted: frozenset[str] = frozenset()  # fields that token replies leave out
     requests: list[HttpRequest] = field(default_factory=list[HttpRequest])
 
     def send(self, request: HttpRequest, *, timeout: float) -> HttpResponse:
@@ -62,7 +63,7 @@ class Microsoft:
             "id_token": f"{_segment({'alg': 'RS256'})}.{_segment(claims)}.c2ln",
             "client_info": _segment(self.client_info) if self.client_info else None,
         }
-        return {name: value for name, value in tokens.items() if value is not None}
+        return {name: value for name, value in tokens.items() if value is not None and name not in self.omitted}
 
 
 class AsyncMicrosoft:

@@ -20,6 +20,7 @@ from warmtoken.flows.requests import AuthCodeRequest
 from warmtoken.models import AuthenticationResult
 from warmtoken.notices import AuthCodeFlow
 from warmtoken.protocol.discovery import ProviderMetadata
+from warmtoken.texts import is_unicode
 
 MAX_AGE = 3600  # seconds that a user may take to sign in
 CLOCK_LEEWAY = 300  # seconds between the clocks of the hosts that serve one site
@@ -83,7 +84,7 @@ def redeem(context: Context, flow: Mapping[str, object] | None, parameters: Para
 
 def _checked_parameters(parameters: Parameters) -> dict[str, str]:
     pairs = _pairs(parameters)
-    brought = {name: value for name, value in pairs if isinstance(value, str) and _is_text(value)}
+    brought = {name: value for name, value in pairs if isinstance(value, str) and is_unicode(value)}
     if len(brought) != len(pairs):  # RFC 6749, section 3.1: none must come more than once
         raise ClientError(
             "redirect_parameters_invalid",
@@ -117,10 +118,6 @@ def _values(parameters: Mapping[str, object], name: str) -> list[object]:
         if hasattr(parameters, method):
             return list(getattr(parameters, method)(name))
     return [parameters[name]]
-
-
-def _is_text(value: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in value)  # as of bytes that are no UTF-8
 
 
 @dataclass(frozen=True, slots=True)

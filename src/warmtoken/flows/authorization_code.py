@@ -12,7 +12,7 @@ from functools import partial
 
 from warmtoken.errors import ClientError, ProtocolError, ServiceError, UiRequiredError, WarmTokenError
 from warmtoken.flows.context import Context, Stopwatch
-from warmtoken.flows.effects import Call, Flow
+from warmtoken.flows.effects import Call, Flow, call_program
 from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import AuthCodeRequest, InteractiveRequest, new_correlation_id
@@ -107,7 +107,7 @@ def _ask_user(context: Context, request: InteractiveRequest, sign_in: SignIn) ->
     receiver = LoopbackReceiver(state=sign_in.state, path=path, advertise=advertise)
     try:
         url = url_of(context, sign_in, authorization_request(context, sign_in, receiver.redirect_uri))
-        yield Call(partial(request.open_browser or open_system_browser, url))
+        yield from call_program(partial(request.open_browser or open_system_browser, url))
         parameters = yield Call(partial(receiver.wait, request.timeout), cancel=receiver.close)
     except GeneratorExit:
         receiver.close()  # nobody runs this flow any more: no effects

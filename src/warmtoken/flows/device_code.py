@@ -8,7 +8,7 @@ from functools import partial
 
 from warmtoken.errors import ClientError, ServiceError, TransportError
 from warmtoken.flows.context import HTTP_TIMEOUT, Context, Stopwatch
-from warmtoken.flows.effects import Call, Flow, Send, Sleep
+from warmtoken.flows.effects import Flow, Send, Sleep, call_program
 from warmtoken.flows.metadata import provider_metadata
 from warmtoken.flows.replies import Asked, take_in
 from warmtoken.flows.requests import DeviceCodeRequest, new_correlation_id
@@ -63,7 +63,7 @@ def acquire_by_device_code(context: Context, request: DeviceCodeRequest) -> Flow
     deadline = asked_at + authorization.expires_in
     if request.timeout is not None:
         deadline = min(deadline, began + request.timeout)
-    yield Call(partial(request.on_user_code, _shown(authorization, asked_at_wall)))
+    yield from call_program(partial(request.on_user_code, _shown(authorization, asked_at_wall)))
     waiting = _Waiting(sign_in, authorization.device_code, authorization.interval, deadline)
     sent_at, reply = yield from _poll(context, waiting)
     return (yield from take_in(context, _asked(context, sign_in, sent_at, reply), reply))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from warmtoken.cache.flights import Flight
 from warmtoken.transport import HttpRequest
@@ -71,3 +71,11 @@ class Background:
 
 Effect = Send | Sleep | Call | Await | Join | Detach | Background
 Flow = Generator[Effect, Any, T]
+
+
+def call_program(function: Callable[[], object]) -> Flow[object]:
+    """Call a function of the program's, which may block, and return what it does; a coroutine function is awaited."""
+    returned: object = yield Call(function)
+    if isinstance(returned, Awaitable):
+        returned = yield Await(cast("Awaitable[object]", returned))
+    return returned

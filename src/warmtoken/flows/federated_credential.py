@@ -63,14 +63,21 @@ def _mailbox(authority: Authority, request: FederatedCredentialRequest) -> str:
 
 
 def _check_user(context: Context, asked: Asked, reply: TokenReply, object_id: str | None) -> None:
-    # A user name may be an alias; an object id is of one user alone.
-    if object_id is None or reply.id_token is None:
+    # A user name may be an alias; an object id is of one user alone. A reply without an id token is nobody's.
+    if object_id is None:
         return
-    issuer, client_id = asked.metadata.issuer, context.client.client_id
-    claims = check_id_token(reply.id_token, issuer=issuer, client_id=client_id, now=context.now(), nonce=None)
-    if str(claims.get("oid")).lower() != object_id.lower():
+    if _object_id_in(context, asked, reply).lower() != object_id.lower():
         raise ClientError(
             "user_mismatch",
-            "expected tokens of the user that was asked for, got another user's; nothing was stored. Ask again",
+            "expected tokens of the user that was asked for, got another user's, or nobody's; nothing was stored. "
+            "Ask again",
             correlation_id=asked.correlation_id,
         )
+
+
+def _object_id_in(context: Context, asked: Asked, reply: TokenReply) -> str:
+    if reply.id_token is None:
+        return ""
+    issuer, client_id = asked.metadata.issuer, context.client.client_id
+    claims = check_id_token(reply.id_token, issuer=issuer, client_id=client_id, now=context.now(), nonce=None)
+    return str(claims.get("oid"))

@@ -93,7 +93,7 @@ def _begin(search: SessionSearch, exchange: Exchange) -> Flow[AuthenticationResu
     def fetch() -> Flow[AuthenticationResult]:
         return throttle(search.context, search.slot, search.scopes, lambda: exchange.for_long(search, "not_applicable"))
 
-    need = ("begin", exchange, search.slot, search.scopes, search.request.claims)
+    need = ("begin", exchange, search.slot, search.scopes, search.request.claims, search.context.client)
     nowhere: Fetch[AuthenticationResult] = Fetch(_lock_of(search), need, lambda: None, fetch)
     return (yield from fetch_once(search.context.vault, nowhere))
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from warmtoken.errors import WarmTokenError
-from warmtoken.flows.effects import Background, Call, Flow
+from warmtoken.flows.effects import Background, Flow, call_program
 from warmtoken.flows.freshness import PAUSE
 from warmtoken.flows.single_flight import Fetch, fetch_if_idle
 from warmtoken.flows.throttling import is_throttled
@@ -68,7 +68,7 @@ def _tell(context: Context, outcome: BackgroundRefresh) -> Flow[None]:
             logger.warning("a token could not be refreshed in the background: %s", _words_of(outcome.error))
         return
     try:
-        yield Call(partial(context.on_background_refresh, outcome))
+        yield from call_program(partial(context.on_background_refresh, outcome))
     except Exception:
         logger.exception("on_background_refresh raised an exception")
 

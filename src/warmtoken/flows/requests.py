@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from warmtoken.protocol.authority import split_url
 from warmtoken.protocol.claims import canonical_claims
 from warmtoken.protocol.scopes import check_scopes
 from warmtoken.protocol.user_assertion import check_assertion
+from warmtoken.texts import is_unicode
 
 LONGEST_WAIT = 1_000_000_000  # seconds, thirty years: what is much longer overflows where times are counted
 
@@ -233,18 +233,14 @@ def check_text(name: str, value: object) -> None:
         raise TypeError(f"expected {name} to be a str or None, got {type(value).__name__}")
     if not value.strip():
         raise ValueError(f"expected {name} to have something in it, got an empty or blank str; leave it out instead")
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # whose repr would show the text
-        raise ValueError(f"expected {name} to be text that UTF-8 can encode, got a lone surrogate") from None
+    if not is_unicode(value):
+        raise ValueError(f"expected {name} to be text that UTF-8 can encode, got a lone surrogate")
 
 
 def check_function(name: str, value: object) -> None:
-    """Refuse what cannot be called, and a coroutine function, which nobody would await."""
+    """Refuse what cannot be called."""
     if not callable(value):
         raise TypeError(f"expected {name} to be callable, got {type(value).__name__}")
-    if inspect.iscoroutinefunction(value):
-        raise TypeError(f"expected {name} to be a plain function, got a coroutine function; it may block, also in aio")
 
 
 def check_flag(name: str, value: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -149,9 +149,14 @@ def _wanted(
     def look() -> AuthenticationResult | None:
         return search.look_again(found)
 
-    request = search.request
-    need = (search.slot, search.scopes, request.claims, request.force_refresh, request.refresh_if_sha256, search.margin)
-    return Fetch(key, need, look, lambda: acquire(search, search.reason(found), look), patience)
+    return Fetch(key, _need_of(search), look, lambda: acquire(search, search.reason(found), look), patience)
+
+
+def _need_of(search: Search) -> Hashable:
+    # With what the client proves itself by: what is said of another credential, such as one that has been replaced, is
+    # not said of this one.
+    request, wanted = search.request, (search.slot, search.scopes, search.margin)
+    return (search.context.client, wanted, request.claims, request.force_refresh, request.refresh_if_sha256)
 
 
 def _unless_throttled(fetch: Acquire[FoundT]) -> Acquire[FoundT]:

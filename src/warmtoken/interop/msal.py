@@ -189,10 +189,15 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
         write_or_log(lambda: self._write(changes), "a token could not be stored")
 
     def _write(self, changes: list[Change]) -> None:
+        if not self._wrote(changes):
+            raise ClientError("text_invalid", "expected texts that are Unicode, got others")
+
+    def _wrote(self, changes: list[Change]) -> bool:
         try:
             write(self._open(), changes)
-        except UnicodeEncodeError:  # JSON has texts that are none; the error would show the token
-            raise ClientError("text_invalid", "expected texts that are Unicode, got others") from None
+        except UnicodeEncodeError:  # JSON has texts that are none; the error holds the token
+            return False
+        return True
 
     def modify(
         self, credential_type: str, old_entry: Mapping[str, Any], new_key_value_pairs: Mapping[str, Any] | None = None
@@ -202,7 +207,7 @@ class TokenCache(_MsalTokenCache):  # type: ignore[misc] # msal has no types
         change = Change(KIND_OF[credential_type], entry, is_removal=not new_key_value_pairs)
         adding: list[Change] | None = getattr(self._adding, "changes", None)
         if adding is None:
-            write(self._open(), [change])
+            self._write([change])
         else:
             adding.append(change)
 

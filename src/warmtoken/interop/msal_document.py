@@ -52,15 +52,21 @@ def parse_document(data: str | bytes) -> Document:
 
 def _encoded(data: object) -> bytes:
     if isinstance(data, str):
-        try:
-            data = data.encode()
-        except UnicodeEncodeError:
-            raise _not_json("characters that are none") from None
+        data = _utf8(data)
+        if data is None:  # the encoder's own error would hold the whole text
+            raise _not_json("characters that are none")
     if not isinstance(data, bytes):
         raise TypeError(f"expected the text of an MSAL cache as str or bytes, got {type(data).__name__}")
     if len(data) > MAX_BYTES:
         raise _too_large(f"{MAX_BYTES} bytes", f"{len(data)}")
     return data.removeprefix(_BOM.encode())
+
+
+def _utf8(data: str) -> bytes | None:
+    try:
+        return data.encode()
+    except UnicodeEncodeError:
+        return None
 
 
 def _parse(text: bytes) -> object:

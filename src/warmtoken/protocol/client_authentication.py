@@ -65,11 +65,16 @@ def _with_assertion(client_id: str, assertion: str) -> _Proof:
 
 def _given_assertion(credential: ClientAssertion) -> str:
     assertion = credential.assertion() if callable(credential.assertion) else credential.assertion
-    if not isinstance(assertion, str) or not assertion or not assertion.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(assertion, str) or not assertion:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ClientError(
             "client_assertion_invalid",
-            f"expected the client assertion as a JWT in a string, got {type(assertion).__name__}, or an empty one, "
-            "or one with a line break; strip() what a file says",
+            f"expected the client assertion as a JWT in a string, got {type(assertion).__name__}, or an empty one",
+        )
+    if not (assertion.isascii() and assertion.isprintable()):  # RFC 7519, section 3
+        raise ClientError(
+            "client_assertion_invalid",
+            "expected the client assertion as a JWT, got other characters, such as a line break at its end; "
+            "strip() what a file says",
         )
     return assertion
 

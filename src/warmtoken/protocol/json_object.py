@@ -31,14 +31,9 @@ def parse_json(body: bytes, *, max_bytes: int = MAX_BYTES) -> object:
     """Return the JSON value that the body is; raises ValueError as above, but for its type."""
     if len(body) > max_bytes:
         raise ValueError(f"longer than {max_bytes} bytes")
-    try:
-        value = _loads(body)
-    except RecursionError:
-        raise ValueError(f"nested deeper than {MAX_DEPTH}") from None
-    except _DuplicateNameError:
-        raise ValueError("the same name twice in one object") from None
-    except ValueError:
-        raise ValueError("not JSON in UTF-8") from None
+    value, wrong = _loaded(body)
+    if wrong:  # raised here: the decoder's own error holds the whole body, and would go along as the context
+        raise ValueError(wrong)
     _check_depth(value, MAX_DEPTH)
     return value
 
@@ -58,6 +53,18 @@ def decode_base64url(text: str) -> bytes:
 
 class _DuplicateNameError(ValueError):
     pass
+
+
+def _loaded(body: bytes) -> tuple[object, str]:
+    """Return the value, or what is wrong with the body."""
+    try:
+        return _loads(body), ""
+    except RecursionError:
+        return None, f"nested deeper than {MAX_DEPTH}"
+    except _DuplicateNameError:
+        return None, "the same name twice in one object"
+    except ValueError:
+        return None, "not JSON in UTF-8"
 
 
 def _loads(body: bytes) -> object:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from warmtoken.texts import is_unicode
+
 Parameters = tuple[tuple[str, str], ...]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # RFC 6749, section 8.2
@@ -107,8 +109,6 @@ def _checked_value(name: object, value: object) -> str:
         raise ValueError(f"expected parameter {name!r} to have something in it, got an empty str; leave it out instead")
     if _CONTROL.search(value):
         raise ValueError(f"expected parameter {name!r} without control characters, such as line ends")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"expected parameter {name!r} to be text that UTF-8 can encode") from None
+    if not is_unicode(value):
+        raise ValueError(f"expected parameter {name!r} to be text that UTF-8 can encode")
     return value

@@ -227,9 +227,12 @@ def _time_of_reply(headers: Mapping[str, str], now: float | None) -> float:
 
 
 def _http_date(value: str) -> float | None:
+    from datetime import UTC
     from email.utils import parsedate_to_datetime
 
     try:
-        return parsedate_to_datetime(value).timestamp()
+        date = parsedate_to_datetime(value)
+        # RFC 9110, section 5.6.7: all its forms are in UTC, and that of asctime does not say so.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
