@@ -68,6 +68,12 @@ MUTANTS = {
         "False",
         "tests/flows/test_agent_identities.py",
     ),
+    "a fork waits for what other threads import": Mutant(
+        "src/warmtoken/imports.py",
+        "return bool(owners - {None, threading.get_ident()})",
+        "return False",
+        "tests/engine/test_fork.py",
+    ),
     "memory forgets a miss when a sign-in could not be written": Mutant(
         "src/warmtoken/cache/shared_store.py", "hits.forget_absences()", "pass", "tests/flows/test_silent.py"
     ),

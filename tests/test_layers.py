@@ -10,7 +10,7 @@ import pytest
 import warmtoken
 
 SOURCE = Path(warmtoken.__file__).parent
-LEAVES = {"errors", "models", "credentials", "identities", "notices", "texts", "transport"}
+LEAVES = {"errors", "models", "credentials", "identities", "notices", "imports", "texts", "transport"}
 FRONT = {
     "application",
     "aio",

@@ -6,6 +6,7 @@ What a method returns depends on how flows are run: the result itself in `applic
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -15,6 +16,7 @@ from warmtoken.cache.token_cache import TokenCache
 from warmtoken.errors import UiRequiredError
 from warmtoken.flows.cached import find_cached
 from warmtoken.flows.context import Context, Remember
+from warmtoken.imports import wait_for_imports
 from warmtoken.models import Account
 from warmtoken.protocol.authority import parse_authority
 from warmtoken.protocol.client_authentication import Client
@@ -335,3 +337,6 @@ def is_rememberable(scopes: Iterable[str], tenant_id: str | None) -> TypeGuard[S
     """Tell whether memory can keep what answers a request for these."""
     # What is no list or tuple may be used up by now; what is no text is refused by the flow.
     return isinstance(scopes, (list, tuple)) and (tenant_id is None or isinstance(tenant_id, str))
+
+
+os.register_at_fork(before=wait_for_imports)  # a thread may be importing a flow

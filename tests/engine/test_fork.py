@@ -37,5 +37,9 @@ def test_fork(case: str, directory: Path) -> None:
     assert run("fork_cases.py", case, directory).split() == ["ok"]
 
 
+def test_a_child_does_not_wait_for_what_a_thread_of_its_parent_was_importing(directory: Path) -> None:
+    assert run("fork_while_importing.py", directory, timeout=120) == "0\n"
+
+
 def test_a_sub_interpreter_is_refused_and_does_not_hang() -> None:
     assert run("sub_interpreter.py").startswith("refused: expected the main interpreter of the process")
