@@ -63,8 +63,8 @@ MUTANTS = {
         "tests/flows/test_agent_identities.py",
     ),
     "an agent's user is the one that was named": Mutant(
-        "src/warmtoken/flows/federated_credential.py",
-        "_object_id_in(context, asked, reply).lower() != object_id.lower()",
+        "src/warmtoken/flows/replies.py",
+        'str(claims.get("oid") or "").lower() != asked.object_id.lower()',
         "False",
         "tests/flows/test_agent_identities.py",
     ),
@@ -255,9 +255,9 @@ MUTANTS = {
         "tests/flows/test_single_flight.py",
     ),
     "tokens that name nobody are not those of a user that is named": Mutant(
-        "src/warmtoken/flows/federated_credential.py",
-        "    if object_id is None:\n        return",
-        "    if object_id is None or reply.id_token is None:\n        return",
+        "src/warmtoken/flows/replies.py",
+        "return asked.object_id is not None and str(",
+        "return asked.object_id is not None and claims != {} and str(",
         "tests/flows/test_agent_identities.py",
     ),
     "what is said of one credential is not told to who has another": Mutant(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from warmtoken.errors import ClientError
 from warmtoken.flows.client_credentials import authority_of_one_tenant
 from warmtoken.flows.context import Context, Stopwatch, open_cache
 from warmtoken.flows.effects import Detach, Flow
@@ -16,8 +15,7 @@ from warmtoken.models import AuthenticationResult
 from warmtoken.protocol.authority import Authority
 from warmtoken.protocol.claims import merge_claims
 from warmtoken.protocol.entra_headers import mailbox_of_hint, mailbox_of_object
-from warmtoken.protocol.id_token import check_id_token
-from warmtoken.protocol.token_reply import TokenReply, parse_token_reply
+from warmtoken.protocol.token_reply import parse_token_reply
 from warmtoken.protocol.token_request import federated_credential_request, secrets_of
 
 
@@ -51,8 +49,16 @@ def _exchange(
     )
     http_request, response = yield from send(make_request, watch)
     reply = parse_token_reply(response, correlation_id=correlation_id, secrets=secrets_of(http_request))
-    asked = Asked(authority, metadata, request.asked, correlation_id, sent_at, watch, source="user_fic")
-    _check_user(context, asked, reply, request.user_object_id)
+    asked = Asked(
+        authority,
+        metadata,
+        request.asked,
+        correlation_id,
+        sent_at,
+        watch,
+        source="user_fic",
+        object_id=request.user_object_id,
+    )
     return (yield from take_in(context, asked, reply))
 
 
@@ -60,24 +66,3 @@ def _mailbox(authority: Authority, request: FederatedCredentialRequest) -> str:
     if request.user_object_id is None:
         return mailbox_of_hint(request.username)
     return mailbox_of_object(request.user_object_id, authority.tenant)
-
-
-def _check_user(context: Context, asked: Asked, reply: TokenReply, object_id: str | None) -> None:
-    # A user name may be an alias; an object id is of one user alone. A reply without an id token is nobody's.
-    if object_id is None:
-        return
-    if _object_id_in(context, asked, reply).lower() != object_id.lower():
-        raise ClientError(
-            "user_mismatch",
-            "expected tokens of the user that was asked for, got another user's, or nobody's; nothing was stored. "
-            "Ask again",
-            correlation_id=asked.correlation_id,
-        )
-
-
-def _object_id_in(context: Context, asked: Asked, reply: TokenReply) -> str:
-    if reply.id_token is None:
-        return ""
-    issuer, client_id = asked.metadata.issuer, context.client.client_id
-    claims = check_id_token(reply.id_token, issuer=issuer, client_id=client_id, now=context.now(), nonce=None)
-    return str(claims.get("oid"))

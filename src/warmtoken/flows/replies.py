@@ -34,11 +34,12 @@ class Asked:
     """What a token reply answers.
 
     `sent_at` is the Unix time before the request went out, from which lifetimes count. `account` is the user it must
-    be for, None for whoever signed in; `source` says how the user signed in, `signed_in_since` (Unix seconds) when at
-    the earliest, which an id token must show. `vault` is where the reply is written although the cache was closed
-    meanwhile, None where that need not be. `imported` is a refresh token that is
-    not in the cache yet; it is kept where the reply brings no other. `extended_key` tells the access token apart from
-    those of plain requests, `session` says in which session it belongs, "" for none.
+    be for, None for whoever signed in; `object_id` (Entra's) says the same of a user who has no account here yet.
+    `source` says how the user signed in, `signed_in_since` (Unix seconds) when at the earliest, which an id token must
+    show. `vault` is where the reply is written although the cache was closed meanwhile, None where that need not be.
+    `imported` is a refresh token that is not in the cache yet; it is kept where the reply brings no other.
+    `extended_key` tells the access token apart from those of plain requests, `session` says in which session it
+    belongs, "" for none.
     """
 
     authority: Authority
@@ -58,6 +59,7 @@ class Asked:
     signed_in_since: float | None = None
     session: str = ""
     vault: Vault | None = field(default=None, repr=False)
+    object_id: str | None = None
 
 
 def asked_by_client(
@@ -147,7 +149,7 @@ def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account
     if (known is not None or asked.session) and asked.nonce is None and not claims and reply.client_info is None:
         return known  # a refresh need not bring an id token (OpenID Connect Core, section 12.2), nor an assertion
     account = account_from(reply, claims, asked.authority, source=asked.source)
-    if known is not None and _is_other_user(asked, known, account):
+    if _is_other_user(asked, account, claims):
         raise ClientError(
             "user_mismatch",
             "expected tokens of the account that was asked for, got another user's; nothing was stored. "
@@ -157,7 +159,10 @@ def _account(asked: Asked, reply: TokenReply, claims: dict[str, Any]) -> Account
     return account if known is None else _with_names_of(known, account)
 
 
-def _is_other_user(asked: Asked, known: Account, account: Account) -> bool:
+def _is_other_user(asked: Asked, account: Account, claims: dict[str, Any]) -> bool:
+    known = asked.account
+    if known is None:  # a reply without an id token is nobody's
+        return asked.object_id is not None and str(claims.get("oid") or "").lower() != asked.object_id.lower()
     if not asked.authority.issues_for(known.environment):
         return True  # ids are unique within an issuer, and a cloud, only
     name = asked.authority.cache_name
