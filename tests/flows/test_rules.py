@@ -36,7 +36,7 @@ NO_UTF8 = "\udc80CANARY"  # as os.environ has bytes that are no UTF-8
 def test_a_text_that_cannot_be_sent_is_refused_and_no_error_holds_it(
     world: World, call: Callable[[Client], object]
 ) -> None:
-    with pytest.raises(ValueError, match=r"UTF-8|without control characters") as refused:
+    with pytest.raises(ValueError, match="UTF-8") as refused:
         call(world.confidential())
     assert "CANARY" not in all_that_is_told_by(refused.value)
     assert world.idp.counters.requests == {}

@@ -26,6 +26,7 @@ from warmtoken.protocol.entra_headers import mailbox_of
 from warmtoken.protocol.scopes import RESERVED, lookup_scopes
 from warmtoken.protocol.token_reply import parse_token_reply
 from warmtoken.protocol.token_request import refresh_request, secrets_of, session_refresh_request
+from warmtoken.texts import is_unicode
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,8 @@ def _check_refresh_token(value: object) -> None:
         raise TypeError(f"expected refresh_token to be a str, got {type(value).__name__}")
     if not value:
         raise ValueError("expected refresh_token to have something in it, got an empty str")
+    if not is_unicode(value):
+        raise ValueError("expected refresh_token to be text that UTF-8 can encode, got a lone surrogate")
     if not value.isprintable():  # RFC 6749, appendix A.17
         raise ValueError("expected refresh_token without control characters, such as a line break at its end")
 
