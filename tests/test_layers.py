@@ -26,7 +26,6 @@ AT_THE_EDGE = {"interactive", "browser", "default_transport", "pinned_tls"}
 ALLOWED = {
     **{name: set[str]() for name in LEAVES},
     "notices": {"models"},
-    "credentials": {"texts"},
     **dict.fromkeys(AT_THE_EDGE, LEAVES),
     "default_transport": LEAVES | {"transport_failures"},
     "transport_failures": set[str](),
